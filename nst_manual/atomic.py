@@ -1,0 +1,61 @@
+"""Write a file so that whoever looks finds the old one or the new one whole, never half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from nst_manual.errors import OutputError
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replace the file at `path` by `data`, or leave it as it was.
+
+    The bytes go to a temporary name in the same folder and reach the disk (fsync) before the rename, and the rename
+    reaches the disk before the function returns: after a power cut either file is whole.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written or the disk is full; the temporary file is gone and the old file untouched.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), _mode_of(path))
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        temporary = None
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise OutputError(str(path), f"cannot be written, {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def _mode_of(path: Path) -> int:
+    """Return the permissions that the file has, or that a new one would get (mkstemp alone gives 0600)."""
+    try:
+        return path.stat().st_mode & 0o777
+    except OSError:
+        umask = os.umask(0)
+        os.umask(umask)
+        return 0o666 & ~umask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a rename to the disk; where folders cannot be opened or synced (Windows, some network disks), go on."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

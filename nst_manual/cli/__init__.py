@@ -1,0 +1,45 @@
+"""The command line: one file a command. Errors are one line on standard error, and an exit code that says which kind."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `nst-manual` with those arguments (without: the process's own) and return its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # messages name files whose names need not be printable
+    sys.stderr.reconfigure(errors="backslashreplace")
+    sys.stdout.reconfigure(errors="backslashreplace")
+    from nst_manual.cli.app import make_app
+    from nst_manual.errors import NstError
+
+    try:
+        make_app()(arguments, standalone_mode=False)
+        sys.stdout.flush()
+        return 0
+    except NstError as error:
+        if "--debug" in arguments:
+            raise
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("stopped: by SIGINT, nothing had been made yet", 130)
+    except BrokenPipeError:
+        # whoever reads our output has had enough; without this, closing stdout at exit would complain again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        # typer has its own family of usage errors, which differs between its versions; they all have these two
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            return _fail(error.format_message(), error.exit_code)
+        if "--debug" in arguments:
+            raise
+        return _fail(f"{type(error).__name__}: {error} (run again with --debug for the traceback)", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    """Print the message as one line."""
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    return code

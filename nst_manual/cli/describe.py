@@ -1,0 +1,115 @@
+"""`describe`: the table of a network's layers."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated
+
+import typer
+
+from nst_manual.errors import UsageError
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("describe")(describe)
+
+
+def describe(
+    network: Annotated[str, typer.Argument(help="vgg11, vgg13, vgg16, vgg16c or vgg19.")],
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="HxW", help="Image size in pixels.", show_default="the network's own, 224x224"),
+    ] = None,
+    upto: Annotated[
+        str | None, typer.Option(metavar="LAYER", help="Leave out what follows this layer.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Print a network's layers: output shape, parameters, multiply-adds, bytes, receptive field, places for losses.
+
+    At another size than the network was made for, the fully connected layers are left out: they fit that size alone.
+    """
+    from nst_manual.nets import get_network
+    from nst_manual.nets.geometry import layers
+
+    found = get_network(network)
+    if upto is not None:
+        found = found.upto(upto)
+    pixels = _size(size) if size else None
+    if pixels not in (None, (found.input_size, found.input_size)):
+        found = found.without_top()
+    rows = [_row(layer) for layer in layers(found, pixels)]
+    pixels = pixels or (found.input_size, found.input_size)
+    totals = {key: sum(row[key] for row in rows) for key in ("parameters", "multiply_adds", "bytes")}
+    if as_json:
+        print(json.dumps({"network": found.name, "size": list(pixels), "layers": rows, "total": totals}))
+    else:
+        _print_table(found.name, pixels, rows, totals)
+
+
+def _row(layer) -> dict:  # noqa: ANN001 - nets.geometry.Layer, imported late
+    """Return what is shown of a layer."""
+    return {
+        "name": layer.name,
+        "kind": type(layer.row).__name__,
+        "output_shape": list(layer.output_shape),
+        "parameters": layer.parameters,
+        "multiply_adds": layer.multiply_adds,
+        "bytes": layer.bytes,
+        "receptive_field": layer.receptive_field,
+        "step": layer.step,
+        # a Gram matrix needs positions: behind `flatten` there are none
+        "losses": len(layer.output_shape) == 3,
+    }
+
+
+def _print_table(name: str, pixels: tuple[int, int], rows: list[dict], totals: dict[str, int]) -> None:
+    from rich.table import Table
+
+    from nst_manual.cli.console import stdout
+
+    table = Table(title=f"{name} at {pixels[0]} x {pixels[1]} pixels (height x width)", title_justify="left")
+    table.add_column("layer")
+    table.add_column("kind")
+    for heading in ("output (H, W, C)", "parameters", "multiply-adds", "bytes", "sees"):
+        table.add_column(heading, justify="right")
+    table.add_column("losses")
+    for row in rows:
+        table.add_row(
+            row["name"],
+            row["kind"],
+            " x ".join(str(side) for side in row["output_shape"]),
+            _count(row["parameters"]),
+            _count(row["multiply_adds"]),
+            _bytes(row["bytes"]),
+            f"{row['receptive_field']} px" if row["receptive_field"] else "all",
+            "content, style" if row["losses"] else "",
+        )
+    table.add_section()
+    counts = [_count(totals["parameters"]), _count(totals["multiply_adds"]), _bytes(totals["bytes"])]
+    table.add_row("total", "", "", *counts, "", "")
+    console = stdout()
+    console.print(table)
+    console.print(
+        "Bytes are of the outputs in float32. Multiply-adds are for one pass forward; backward to the image costs "
+        "the same.",
+        soft_wrap=True,
+    )
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Parse "512x384" (height x width), or one number for both."""
+    match = re.fullmatch(r"(\d{1,6})(?:[x,](\d{1,6}))?", text.strip().lower())
+    if not match or int(match[1]) < 1 or int(match[2] or 1) < 1:
+        raise UsageError("--size", f"expected HEIGHTxWIDTH in pixels, such as 512x384, got {text!r}")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else ""
+
+
+def _bytes(number: int) -> str:
+    return f"{number / 2**20:.1f} MB" if number >= 2**20 else f"{number / 2**10:.1f} kB"

@@ -1,0 +1,57 @@
+"""Command-line options made of the fields of a config dataclass, so that no default or help text stands twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from nst_manual.options import flag
+
+
+def with_options(cls: type) -> Callable[[Callable], Callable]:
+    """Give a command one option for each field of `cls`; they arrive in its argument `options`, None where not given.
+
+    Values arrive as text and are checked by the config, which says the same to Python callers. The decorated function
+    takes `options` as its last argument and by keyword.
+    """
+
+    def decorate(command: Callable) -> Callable:
+        given = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "options"]
+
+        def wrapped(**values: Any) -> None:
+            command(**{p.name: values.pop(p.name) for p in given}, options=values)
+
+        parameters = [_parameter(field) for field in dataclasses.fields(cls)]
+        parameters += [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in given]
+        wrapped.__signature__ = inspect.Signature(parameters)
+        wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
+        wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+        return wrapped
+
+    return decorate
+
+
+def _parameter(field: dataclasses.Field) -> inspect.Parameter:
+    """Return one option as typer wants it."""
+    about = field.metadata
+    is_switch = field.default is False
+    shown = about["shown"] if field.default is None else str(field.default)
+    option = typer.Option(
+        flag(field.name),
+        # typer would put a default of ours in parentheses, as if it were a remark
+        help=about["help"] + ("" if is_switch else f" [dim]\\[default: {shown}][/dim]"),
+        metavar=about["metavar"],
+        show_default=False,
+        rich_help_panel=about["group"],
+    )
+    kind = bool if is_switch else str | None
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=False if is_switch else None,
+        annotation=Annotated[kind, option],
+    )

@@ -1,0 +1,78 @@
+"""`run`: style transfer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nst_manual.cli.options import with_options
+from nst_manual.config import RunConfig, run_config
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("run")(with_options(RunConfig)(run))
+
+
+def run(
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CONTENT STYLE", help="A photograph, and one or more paintings.", show_default=False),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="The picture: .png, .jpg, .webp, .tif or .bmp. "
+            "[dim]\\[default: CONTENT-STYLE.png in this folder][/dim]",
+            show_default=False,
+            rich_help_panel="Output",
+        ),
+    ] = None,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Paint a photograph in the style of a painting.
+
+    Without images, the samples that come with the program are taken.
+    """
+    config = run_config(options)
+    content, *styles = _images(images or [])
+
+    target = Path(output) if output is not None else _fresh(Path(f"{Path(content).stem}-{Path(styles[0]).stem}.png"))
+
+    from nst_manual.run.files import run_to_files
+
+    outcome = run_to_files(content, styles, target, config)
+    if not config.quiet:
+        print(target)
+        sys.stdout.flush()
+    if outcome.stopped is not None:
+        raise outcome.stopped
+
+
+def _images(images: list[str]) -> list[str]:
+    """Return content and styles, the samples where none are given."""
+    from nst_manual.errors import UsageError
+
+    if len(images) == 1:
+        raise UsageError("run", "expected a photograph and a painting, got one image", "run CONTENT STYLE")
+    if images:
+        return images
+    from nst_manual.samples import CONTENT, DEFAULT_STYLE, sample_path
+
+    return [str(sample_path(CONTENT)), str(sample_path(DEFAULT_STYLE))]
+
+
+def _fresh(path: Path) -> Path:
+    """Return the path, or the first of name-2, name-3, ... that is free: an earlier picture is never replaced unasked."""
+    candidate, number = path, 2
+    while candidate.exists():
+        candidate = path.with_stem(f"{path.stem}-{number}")
+        number += 1
+    return candidate

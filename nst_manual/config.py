@@ -1,0 +1,169 @@
+"""Every option of a run: its default, range and help text, once. Nothing else in the package has a default of its own.
+
+`ObjectiveConfig` says which function of the image is minimised, `RunConfig` how, and what is written. None means that
+the preset or the network decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nst_manual.nets import NETWORKS
+from nst_manual.options import choice, layers, numbers, option, parse_all, real, switch, text, whole
+from nst_manual.presets import PRESETS, Preset, get_preset
+
+LARGEST_SIZE = 16384
+DEFAULT_PRESET = "gatys"
+
+_IMAGE, _NETWORK, _LOSS, _OPTIMISER, _OUTPUT = "Images", "Network", "Losses", "Optimisation", "Output"
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """Options of the function that is minimised; attributes are described by their `help`."""
+
+    size: int = option(
+        256, whole(8, LARGEST_SIZE), "Longer side of the picture; the photograph is scaled to it.", _IMAGE, "PIXELS"
+    )
+    style_size: int | None = option(
+        None, whole(8, LARGEST_SIZE), "Longer side to which paintings are scaled.", _IMAGE, "PIXELS", "as --size"
+    )
+    style_blend: tuple[float, ...] | None = option(
+        None,
+        numbers,
+        "Shares of several paintings, such as 2,1: the target is the weighted average of their Gram matrices.",
+        _IMAGE,
+        "NUMBERS",
+        "equal shares",
+    )
+    network: str | None = option(
+        None,
+        choice(*NETWORKS),
+        f"One of {', '.join(NETWORKS)}.",
+        _NETWORK,
+        "NAME",
+        "vgg19 where its weights are installed, else vgg16",
+    )
+    weights: str | None = option(
+        None, text, 'A weight file, or "random".', _NETWORK, "PATH", "the network's installed or bundled file"
+    )
+    pooling: str | None = option(
+        None,
+        choice("max", "max-ceil", "average"),
+        "Pooling layers: max, max-ceil (in ceil mode) or average.",
+        _NETWORK,
+        "KIND",
+        "the preset's",
+    )
+    dtype: str = option(
+        "float32", choice("float32", "float64"), "Precision of the network: float32 or float64.", _NETWORK, "TYPE"
+    )
+    seed: int = option(0, whole(0, 2**32 - 1), "Of noise and of random weights.", _OPTIMISER, "NUMBER")
+    preset: str = option(
+        DEFAULT_PRESET, choice(*PRESETS), f"Published settings: {', '.join(PRESETS)}.", _LOSS, "NAME"
+    )
+    content_weight: float | None = option(
+        None, real(0), "Factor of the content loss.", _LOSS, "NUMBER", "the preset's"
+    )
+    style_weight: float | None = option(
+        None, real(0), "Factor of the style losses.", _LOSS, "NUMBER", "the preset's"
+    )
+    tv_weight: float | None = option(
+        None, real(0), "Factor of the total variation.", _LOSS, "NUMBER", "the preset's"
+    )
+    content_layers: tuple[tuple[str, float | None], ...] | None = option(
+        None, layers, "Layers of the content loss: name or name:weight, with commas.", _LOSS, "LAYERS", "the preset's"
+    )
+    style_layers: tuple[tuple[str, float | None], ...] | None = option(
+        None, layers, "Layers of the style loss: name or name:weight, with commas.", _LOSS, "LAYERS", "the preset's"
+    )
+
+    @property
+    def settings(self) -> Preset:
+        """The preset."""
+        return get_preset(self.preset)
+
+    def chosen(self, name: str) -> Any:
+        """Return the option `name`, or the preset's where it was not given."""
+        value = getattr(self, name)
+        return getattr(self.settings, name) if value is None else value
+
+    def weighted_layers(self, kind: str) -> dict[str, float]:
+        """Return layer -> weight of the "content" or "style" loss, the factor of the whole included; zeros left out."""
+        given = self.chosen(f"{kind}_layers")
+        given = [(item, None) if isinstance(item, str) else item for item in given]
+        default = 1 / len(given) if kind == "style" and self.settings.shared_style_weight else 1.0
+        factor = self.chosen(f"{kind}_weight")
+        found = {name: factor * (default if weight is None else weight) for name, weight in given}
+        return {name: weight for name, weight in found.items() if weight}
+
+
+@dataclass(frozen=True)
+class RunConfig(ObjectiveConfig):
+    """Options of a run."""
+
+    init: str | None = option(
+        None,
+        text,
+        "Start: content, noise, grey, or the path of an image.",
+        _OPTIMISER,
+        "START",
+        "the preset's",
+    )
+    noise_std: float | None = option(
+        None, real(0), "Of the start noise, in pixel values 0..255.", _OPTIMISER, "NUMBER", "the preset's"
+    )
+    iterations: int = option(100, whole(0, 1_000_000), "Iterations of the optimiser.", _OPTIMISER, "NUMBER")
+    optimizer: str | None = option(
+        None,
+        choice("lbfgs", "adam", "gradient-descent"),
+        "lbfgs (SciPy's L-BFGS-B), adam or gradient-descent.",
+        _OPTIMISER,
+        "NAME",
+        "the preset's",
+    )
+    learning_rate: float | None = option(
+        None,
+        real(0, above=True),
+        "Step of adam (in pixel values) or of gradient-descent (x' = x - rate dx).",
+        _OPTIMISER,
+        "NUMBER",
+        "the preset's",
+    )
+    history: int = option(
+        10, whole(1, 1000), "Corrections that L-BFGS keeps.", _OPTIMISER, "NUMBER"
+    )
+    threads: int | None = option(
+        None, whole(1, 1024), "Threads of the matrix products.", _OPTIMISER, "NUMBER", "the processors of this process"
+    )
+    save_every: int | None = option(
+        None,
+        whole(1, 1_000_000),
+        "Also save the picture every so many iterations, as OUT-0010.png and so on.",
+        _OUTPUT,
+        "NUMBER",
+        "never",
+    )
+    progress_sheet: str | None = option(
+        None, text, "Write a contact sheet of the picture after 1, 10, 20, 30, ... iterations.", _OUTPUT, "FILE", "none"
+    )
+    log: str | None = option(
+        None, text, "Write one JSON object an evaluation.", _OUTPUT, "FILE.jsonl", "none"
+    )
+    force: bool = option(False, switch, "Let the picture replace one of the inputs.", _OUTPUT, "")
+    quiet: bool = option(False, switch, "Print errors only.", _OUTPUT, "")
+    debug: bool = option(False, switch, "Print the traceback of an error.", _OUTPUT, "")
+
+
+def objective_config(values: Mapping[str, Any]) -> ObjectiveConfig:
+    """Return the options of an objective, checked; raise `UsageError`."""
+    return ObjectiveConfig(**parse_all(ObjectiveConfig, values))
+
+
+def run_config(values: Mapping[str, Any]) -> RunConfig:
+    """Return the options of a run, checked; raise `UsageError`."""
+    return RunConfig(**parse_all(RunConfig, values))
+
+

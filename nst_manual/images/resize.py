@@ -1,0 +1,76 @@
+"""Change of size: Lanczos with antialiasing, on floats."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nst_manual.errors import ResourceError, UsageError
+
+
+def fit(size: tuple[int, int], longer: int) -> tuple[int, int]:
+    """Return the size (h, w) whose longer side is `longer` and whose proportion is that of `size` (H, W).
+
+    The shorter side is rounded to the nearest whole number, halves up, and is at least 1. Enlarges too. Units: pixels.
+
+    Raises
+    ------
+    UsageError
+        A side below 1.
+    """
+    if min(size) < 1 or longer < 1:
+        raise UsageError(
+            "size", f"expected sides of at least 1 pixel, got {size[0]} x {size[1]} and {longer}"
+        )
+    # in whole numbers: floor(a b / c + 1/2) without the rounding of floats
+    height, width = (max(1, (2 * side * longer + max(size)) // (2 * max(size))) for side in size)
+    return height, width
+
+
+def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return the picture at another size.
+
+    Lanczos (three lobes), widened by the factor of the reduction so that fine patterns turn grey instead of into other
+    patterns. It acts on sRGB values as they are, as image editors do by default. Pillow computes on floats here, a
+    channel at a time: bytes would lose the fractions of 16-bit pictures.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        (H, W, 3), 0..255.
+    size : (int, int)
+        (h, w), pixels.
+
+    Returns
+    -------
+    numpy.ndarray, float32
+        (h, w, 3), 0..255: Lanczos overshoots at sharp edges, and that is clipped. The same size gives a copy.
+
+    Raises
+    ------
+    UsageError
+        A side below 1.
+    ResourceError
+        Not enough memory for the new size.
+    """
+    from PIL import Image
+
+    height, width = size
+    if min(height, width, *pixels.shape[:2]) < 1:
+        cause = f"expected sides of at least 1 pixel, got {height} x {width} from {pixels.shape[:2]}"
+        raise UsageError("size", cause)
+    if pixels.shape[:2] == (height, width):
+        return np.array(pixels, np.float32, order="C")
+    try:
+        result = np.empty((height, width, 3), np.float32)
+        for c in range(3):
+            channel = Image.fromarray(np.ascontiguousarray(pixels[..., c], np.float32))
+            result[..., c] = np.asarray(channel.resize((width, height), Image.Resampling.LANCZOS))
+    # numpy answers a size beyond all address space with ValueError, Pillow one beyond a C int with OverflowError
+    except (MemoryError, OverflowError, ValueError) as error:
+        raise ResourceError(f"size {height} x {width}", "not enough memory for such a picture") from error
+    return np.clip(result, 0, 255, out=result)
+
+
+def scale_to(pixels: np.ndarray, longer: int) -> np.ndarray:
+    """Return the picture (H, W, 3) with its longer side of `longer` pixels; see `fit` and `resize`."""
+    return resize(pixels, fit(pixels.shape[:2], longer))

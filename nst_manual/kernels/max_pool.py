@@ -1,0 +1,77 @@
+"""Maximum over windows.
+
+    y[n, i, j, c]  = max over u, v of x[n, i s + u d - p, j s + v d - p, c]        (outside the image: -infinity)
+    dx gets dy at the window's maximum; a tie goes to the first in row-major order, as in PyTorch.
+
+NaN wins over every number, as in PyTorch. Forward can return the winners (the kernel position u kw + v, one byte where
+that fits), which is all that backward needs. Complex input is compared by its real part.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nst_manual.backend import array_module
+from nst_manual.kernels.window import Pair, crop, output_shape, pad, position
+
+
+def forward(
+    x: Any, k: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1), ceil_mode: bool = False, *, out: Any = None
+) -> tuple[Any, Any]:
+    """Return y (N, Ho, Wo, C) and the winning positions (N, Ho, Wo, C) for x (N, H, W, C)."""
+    xp = array_module(x)
+    size = output_shape(x.shape, k, stride, padding, dilation, ceil_mode)
+    x = _padded(xp, x, k, size, stride, padding, dilation)
+    y = xp.empty((x.shape[0], *size, x.shape[3]), x.dtype) if out is None else out
+    y[...] = position(x, 0, 0, size, stride, dilation)
+    winner = xp.zeros(y.shape, xp.uint8 if k[0] * k[1] <= 256 else xp.int64)
+    for u in range(k[0]):
+        for v in range(k[1]):
+            if u == v == 0:
+                continue
+            seen = position(x, u, v, size, stride, dilation)
+            # "not <=" and not ">": true for a NaN; once a NaN is in y, `y == y` keeps it and its position
+            wins = ~(seen.real <= y.real) & (y.real == y.real)
+            xp.copyto(y, seen, where=wins)
+            xp.copyto(winner, winner.dtype.type(u * k[1] + v), where=wins)
+    return y, winner
+
+
+def input_gradient(
+    dy: Any,
+    winner: Any,
+    x_shape: tuple[int, ...],
+    k: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair = (1, 1),
+    *,
+    out: Any = None,
+) -> Any:
+    """Return dx (N, H, W, C) for dy (N, Ho, Wo, C) and the winning positions of forward."""
+    xp = array_module(dy)
+    n, height, width, c = x_shape
+    size = dy.shape[1:3]
+    extra = overhang((height, width), k, size, stride, padding, dilation)
+    shape = (n, height + 2 * padding[0] + extra[0], width + 2 * padding[1] + extra[1], c)
+    dx = xp.zeros(shape, dy.dtype)
+    for u in range(k[0]):
+        for v in range(k[1]):
+            position(dx, u, v, size, stride, dilation)[...] += dy * (winner == u * k[1] + v)
+    dx = crop(dx, padding, (height, width))
+    if out is None:
+        return xp.ascontiguousarray(dx)
+    out[...] = dx
+    return out
+
+
+def overhang(image: Pair, k: Pair, size: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1)) -> Pair:
+    """Return how far below and right of the padded image the last windows reach (ceil_mode lets them)."""
+    return tuple(
+        max(0, (size[a] - 1) * stride[a] + dilation[a] * (k[a] - 1) + 1 - image[a] - 2 * padding[a]) for a in (0, 1)
+    )
+
+
+def _padded(xp: Any, x: Any, k: Pair, size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Any:
+    """Return x with -infinity around it, wide enough for every window."""
+    return pad(xp, x, padding, -xp.inf, overhang(x.shape[1:3], k, size, stride, padding, dilation))

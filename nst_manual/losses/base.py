@@ -1,0 +1,54 @@
+"""What every loss module is: an identity that looks at what passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nst_manual.backend import array_module
+from nst_manual.nn.module import Module
+
+
+class LossModule(Module):
+    """Returns its input unchanged, keeps `loss`, and adds the gradient of that very number to the dy that passes.
+
+    Parameters
+    ----------
+    weight : float
+        Factor of the loss and of its gradient.
+    """
+
+    def __init__(self, weight: float = 1.0) -> None:
+        self.weight = weight
+
+    def update_output(self, x: Any) -> Any:
+        """Compute `loss`; return x itself."""
+        self.loss = self.measure(x)
+        self.output = x
+        return x
+
+    def update_grad_input(self, x: Any, dy: Any) -> Any:
+        """Compute dy + dloss/dx."""
+        dx = self.buffer("grad_input", x.shape, dy.dtype, dy)
+        self.gradient(x, out=dx)
+        dx += dy
+        return dx
+
+    def measure(self, x: Any) -> float:
+        """Return the loss of x."""
+        raise NotImplementedError(f"{type(self).__name__} has no measure(x)")
+
+    def gradient(self, x: Any, *, out: Any) -> None:
+        """Write dloss/dx to `out`, for the x of the last `measure`."""
+        raise NotImplementedError(f"{type(self).__name__} has no gradient(x, out)")
+
+    def describe(self) -> str:
+        """Return the settings."""
+        return f"weight={self.weight:g}"
+
+
+def total(x: Any) -> Any:
+    """Return the sum of an array as a number, added up in double precision whatever the array's own."""
+    xp = array_module(x)
+    if x.dtype.kind == "c":
+        return complex(x.sum(dtype=xp.complex128))
+    return float(x.sum(dtype=xp.float64))

@@ -1,0 +1,81 @@
+"""Networks as data: literal tables of rows, and what follows from them (shapes, costs, receptive fields)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from nst_manual.errors import UsageError, unknown_name
+from nst_manual.nets import vgg
+from nst_manual.nets.rows import Row
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network: its table, and the image size for which its classifier was made.
+
+    Attributes
+    ----------
+    name : str
+    rows : tuple of Row
+    top : tuple of Row
+        The classifier that follows `rows`, empty when it was left off.
+    input_size : int
+        Height and width for which `top` fits, in pixels.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    top: tuple[Row, ...]
+    input_size: int = 224
+
+    @property
+    def all_rows(self) -> tuple[Row, ...]:
+        """The rows with the classifier's behind them."""
+        return self.rows + self.top
+
+    def without_top(self) -> Network:
+        """Return the network without its classifier: any image size fits."""
+        return replace(self, top=())
+
+    def upto(self, name: str) -> Network:
+        """Return the network that ends with the layer `name`.
+
+        Raises
+        ------
+        UsageError
+            There is no layer of that name; the message lists those there are.
+        """
+        names = [row.name for row in self.all_rows]
+        if name not in names:
+            raise unknown_name(f"layer of {self.name}", name, names)
+        keep = names.index(name) + 1
+        return replace(self, rows=self.rows[:keep], top=self.top[: max(0, keep - len(self.rows))])
+
+
+NETWORKS = {
+    network.name: network
+    for network in (
+        Network("vgg11", vgg.features(vgg.A), vgg.TOP),
+        Network("vgg13", vgg.features(vgg.B), vgg.TOP),
+        Network("vgg16c", vgg.features(vgg.C), vgg.TOP),
+        Network("vgg16", vgg.features(vgg.D), vgg.TOP),
+        Network("vgg19", vgg.features(vgg.E), vgg.TOP),
+    )
+}
+
+
+def get_network(name: str | Network) -> Network:
+    """Return the network of that name; a `Network` is returned as it is.
+
+    Raises
+    ------
+    UsageError
+        The name is unknown; the message suggests the nearest one.
+    """
+    if isinstance(name, Network):
+        return name
+    if not isinstance(name, str):
+        raise UsageError("network", f"expected a name, got {type(name).__name__}")
+    if name not in NETWORKS:
+        raise unknown_name("network", name, NETWORKS)
+    return NETWORKS[name]

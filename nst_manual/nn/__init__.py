@@ -1,0 +1,31 @@
+"""Modules: state around kernels. The protocol stands in `nst_manual.nn.module`."""
+
+from nst_manual.nn.avg_pool2d import AvgPool2d
+from nst_manual.nn.build import build, load_network
+from nst_manual.nn.conv2d import Conv2d
+from nst_manual.nn.dropout import Dropout
+from nst_manual.nn.flatten import Flatten
+from nst_manual.nn.linear import Linear
+from nst_manual.nn.max_pool2d import MaxPool2d
+from nst_manual.nn.module import Module
+from nst_manual.nn.preprocess import Preprocess
+from nst_manual.nn.relu import ReLU
+from nst_manual.nn.sequential import Sequential
+from nst_manual.nn.softmax import LogSoftmax, Softmax
+
+__all__ = [
+    "AvgPool2d",
+    "Conv2d",
+    "Dropout",
+    "Flatten",
+    "Linear",
+    "LogSoftmax",
+    "MaxPool2d",
+    "Module",
+    "Preprocess",
+    "ReLU",
+    "Sequential",
+    "Softmax",
+    "build",
+    "load_network",
+]

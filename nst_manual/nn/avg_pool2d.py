@@ -1,0 +1,58 @@
+"""Average pooling; the formulas stand in `nst_manual.kernels.avg_pool`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nst_manual.kernels import avg_pool
+from nst_manual.kernels.window import Pair, output_shape, pair
+from nst_manual.nn.max_pool2d import pool_padding
+from nst_manual.nn.module import Module
+
+
+class AvgPool2d(Module):
+    """Average over windows of images (N, H, W, C).
+
+    Parameters
+    ----------
+    kernel_size, padding : int or pair of int
+        Padding, with zeros, is at most half the kernel size.
+    stride : int or pair of int, optional
+        The kernel size without.
+    ceil_mode : bool
+        Let the last windows hang over the end of the image; what lies beyond it is not counted.
+    count_include_pad : bool
+        Whether the zeros of the padding count in the average.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | Pair,
+        stride: int | Pair | None = None,
+        padding: int | Pair = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        self.kernel_size = pair(kernel_size, "kernel_size", 1)
+        self.stride = self.kernel_size if stride is None else pair(stride, "stride", 1)
+        self.padding = pool_padding(padding, self.kernel_size)
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+
+    def update_output(self, x: Any) -> Any:
+        """Compute y."""
+        self.expect_images(x)
+        geometry = self.kernel_size, self.stride, self.padding
+        size = output_shape(x.shape, *geometry, (1, 1), self.ceil_mode)
+        y = self.buffer("output", (x.shape[0], *size, x.shape[3]), x.dtype, x)
+        return avg_pool.forward(x, *geometry, self.ceil_mode, self.count_include_pad, out=y)
+
+    def update_grad_input(self, x: Any, dy: Any) -> Any:
+        """Compute dx: each dy spread evenly over its window."""
+        dx = self.buffer("grad_input", x.shape, dy.dtype, dy)
+        geometry = self.kernel_size, self.stride, self.padding
+        return avg_pool.input_gradient(dy, x.shape, *geometry, self.count_include_pad, out=dx)
+
+    def describe(self) -> str:
+        """Return the settings."""
+        text = f"{self.kernel_size}, stride={self.stride}, padding={self.padding}"
+        return f"{text}, ceil_mode={self.ceil_mode}, count_include_pad={self.count_include_pad}"

@@ -1,0 +1,131 @@
+"""From a network's table and its weights to modules."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from nst_manual.errors import unknown_name
+from nst_manual.nets import Network, get_network, rows
+from nst_manual.nets.geometry import parameter_shapes
+from nst_manual.nn.avg_pool2d import AvgPool2d
+from nst_manual.nn.conv2d import Conv2d
+from nst_manual.nn.dropout import Dropout
+from nst_manual.nn.flatten import Flatten
+from nst_manual.nn.linear import Linear
+from nst_manual.nn.max_pool2d import MaxPool2d
+from nst_manual.nn.module import Module
+from nst_manual.nn.preprocess import Preprocess
+from nst_manual.nn.relu import ReLU
+from nst_manual.nn.sequential import Sequential
+from nst_manual.nn.softmax import Softmax
+from nst_manual.store import Preprocessing, Weights, load_weights
+
+# How `--pooling` replaces the pooling of the table.
+POOLINGS: dict[str, Callable[[rows.MaxPool], Module]] = {
+    "max": lambda row: MaxPool2d(row.kernel_size, row.stride, row.padding, ceil_mode=row.ceil_mode),
+    "max-ceil": lambda row: MaxPool2d(row.kernel_size, row.stride, row.padding, ceil_mode=True),
+    "average": lambda row: AvgPool2d(row.kernel_size, row.stride, row.padding, ceil_mode=row.ceil_mode),
+}
+
+_Parameters = tuple[Any, Any] | None
+
+MODULES: dict[type[rows.Row], Callable[[Any, _Parameters], Module]] = {
+    rows.Conv: lambda row, p: Conv2d(
+        p[0].shape[2] * row.groups,
+        row.out_channels,
+        row.kernel_size,
+        row.stride,
+        row.padding,
+        row.dilation,
+        row.groups,
+        parameters=p,
+    ),
+    rows.ReLU: lambda row, p: ReLU(),
+    rows.Flatten: lambda row, p: Flatten(),
+    rows.Linear: lambda row, p: Linear(*p[0].shape, parameters=p),
+    rows.Dropout: lambda row, p: Dropout(row.p),
+    rows.Softmax: lambda row, p: Softmax(),
+}
+
+
+def build(
+    network: Network,
+    weights: Weights,
+    pooling: str = "max",
+    preprocessing: Preprocessing | None = None,
+    dtype: str = "float32",
+) -> Sequential:
+    """Return the network as modules, each named as its row, behind a `Preprocess` called "preprocess".
+
+    Parameters
+    ----------
+    network : Network
+    weights : Weights
+        With at least the network's layers.
+    pooling : str
+        "max" (the table's own), "max-ceil" (the same in ceil mode) or "average".
+    preprocessing : Preprocessing, optional
+        In place of the weights' own.
+    dtype : str
+        Of the preprocessing; the weights' own, usually.
+    """
+    if pooling not in POOLINGS:
+        raise unknown_name("pooling", pooling, POOLINGS)
+    first = Preprocess(preprocessing or weights.preprocessing, dtype)
+    first.name = "preprocess"
+    modules: list[Module] = [first]
+    for row in network.all_rows:
+        if isinstance(row, rows.MaxPool):
+            module = POOLINGS[pooling](row)
+        else:
+            module = MODULES[type(row)](row, weights.arrays.get(row.name))
+        module.name = row.name
+        modules.append(module)
+    return Sequential(*modules)
+
+
+def load_network(
+    network: str | Network,
+    weights: str | os.PathLike[str] | None = None,
+    upto: str | None = None,
+    dtype: str = "float32",
+    *,
+    top: bool = False,
+    pooling: str = "max",
+    seed: int = 0,
+) -> Sequential:
+    """Return a network with its weights, ready for images (N, H, W, 3), RGB, 0..255.
+
+    Parameters
+    ----------
+    network : str
+        A name of `nst_manual.nets.NETWORKS`.
+    weights : path or "random", optional
+        A weight file; "random" draws them by He's rule; without, the installed or bundled file of the network.
+    upto : str, optional
+        The last layer; what follows is neither built nor read from the file.
+    dtype : str
+        "float32" or "float64", of the weights. Images of a wider type are computed in that type.
+    top : bool
+        Build the fully connected layers too (`upto` with one of their names implies it).
+    pooling : str
+        "max", "max-ceil" or "average".
+    seed : int
+        Of random weights.
+
+    Raises
+    ------
+    UsageError
+        Unknown network, layer or pooling.
+    WeightsError
+        The file is missing, damaged or not the network's.
+    """
+    network = get_network(network)
+    if upto is not None:
+        network = network.upto(upto)
+    elif not top:
+        network = network.without_top()
+    loaded = load_weights(weights, network.name, parameter_shapes(network), seed, dtype)
+    return build(network, loaded, pooling, dtype=dtype)

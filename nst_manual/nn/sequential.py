@@ -1,0 +1,151 @@
+"""Modules in a row: the network. One backward pass, however many losses stand in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from nst_manual.errors import ShapeError, UsageError, unknown_name
+from nst_manual.nn.module import Module
+
+
+class Sequential(Module):
+    """Modules applied one after the other.
+
+        x -> [0] -> [1] -> ... -> y          forward: the output of each is the input of the next
+        dx <- [0] <- [1] <- ... <- dy        backward: the grad_input of each is the dy of the one before
+
+    A loss module among them adds its own gradient to the dy that passes, so a backward pass that starts with dy = 0
+    arrives at the image with the gradient of `loss`, the sum over all modules.
+
+    Parameters
+    ----------
+    *modules : Module
+        A module without a name is called by its kind and position.
+    """
+
+    def __init__(self, *modules: Module) -> None:
+        self.modules: list[Module] = []
+        for module in modules:
+            self.append(module)
+
+    # -- the list ------------------------------------------------------------------------------------------------
+
+    def append(self, module: Module) -> None:
+        """Add a module at the end."""
+        self._insert(len(self.modules), module)
+
+    def insert_after(self, name: str, module: Module) -> None:
+        """Insert a module behind the one called `name`.
+
+        Raises
+        ------
+        UsageError
+            There is no module of that name; the message lists those there are.
+        """
+        self._insert(self.index(name) + 1, module)
+
+    def _insert(self, index: int, module: Module) -> None:
+        module.name = module.name or f"{type(module).__name__.lower()}{index}"
+        if module.name in self.names:
+            raise UsageError("module name", f"{module.name!r} stands in the network already")
+        self.modules.insert(index, module)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the modules, in order."""
+        return [module.name for module in self.modules]
+
+    def index(self, name: str) -> int:
+        """Return the position of the module called `name`."""
+        names = self.names
+        if name not in names:
+            raise unknown_name("layer", name, names)
+        return names.index(name)
+
+    def __getitem__(self, key: int | str) -> Module:
+        """Return a module by its name or position."""
+        return self.modules[self.index(key) if isinstance(key, str) else key]
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.modules)
+
+    def __len__(self) -> int:
+        return len(self.modules)
+
+    # -- forward and backward ------------------------------------------------------------------------------------
+
+    @property
+    def loss(self) -> float:  # type: ignore[override]
+        """The sum of the modules' losses, of the last forward."""
+        return sum(module.loss for module in self.modules)
+
+    def update_output(self, x: Any) -> Any:
+        """Compute y; the modules' outputs stay in their buffers for the way back."""
+        for module in self.modules:
+            with located(module):
+                x = module.update_output(x)
+        self.output = x
+        return x
+
+    def update_grad_input(self, x: Any, dy: Any) -> Any:
+        """Compute dx."""
+        for module, inputs in zip(reversed(self.modules), reversed(self._inputs(x)), strict=True):
+            with located(module):
+                dy = module.update_grad_input(inputs, dy)
+        self.grad_input = dy
+        return dy
+
+    def acc_grad_parameters(self, x: Any, dy: Any) -> None:
+        """Let every module add the gradients of its parameters; after `update_grad_input`."""
+        upstream = [module.grad_input for module in self.modules[1:]] + [dy]
+        for module, inputs, dy in zip(self.modules, self._inputs(x), upstream, strict=True):
+            module.acc_grad_parameters(inputs, dy)
+
+    def _inputs(self, x: Any) -> list[Any]:
+        """Return each module's input: x, and the outputs of all but the last."""
+        return [x, *(module.output for module in self.modules[:-1])][: len(self.modules)]
+
+    # -- what holds for all modules ------------------------------------------------------------------------------
+
+    @property
+    def training(self) -> bool:  # type: ignore[override]
+        """Whether `backward` accumulates the gradients of the parameters; setting it sets all modules."""
+        return self._training
+
+    _training = False
+
+    @training.setter
+    def training(self, value: bool) -> None:
+        self._training = value
+        for module in self.modules:
+            module.training = value
+
+    def parameters(self) -> list[tuple[str, Any, Any]]:
+        """Return (layer.parameter, values, gradient sum or None) of each parameter."""
+        return [(f"{m.name}.{name}", *rest) for m in self.modules for name, *rest in m.parameters()]
+
+    def zero_grad_parameters(self) -> None:
+        """Set the gradient sums of all modules to zero."""
+        for module in self.modules:
+            module.zero_grad_parameters()
+
+    def clear_state(self) -> None:
+        """Free the buffers of all modules."""
+        super().clear_state()
+        for module in self.modules:
+            module.clear_state()
+
+    def __repr__(self) -> str:
+        rows = (f"  {module.name:12s} {module!r}" for module in self.modules)
+        return "\n".join(["Sequential(", *rows, ")"])
+
+
+@contextmanager
+def located(module: Module) -> Iterator[None]:
+    """Put the layer's name in front of a `ShapeError` from inside."""
+    try:
+        yield
+    except ShapeError as error:
+        raise ShapeError(f"{module.name}, {error.what}", error.cause, error.hint) from error

@@ -1,0 +1,194 @@
+"""The function that style transfer minimises: image -> (loss, gradient), the whole image at once."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from nst_manual.config import ObjectiveConfig, objective_config
+from nst_manual.errors import DivergedError, UsageError
+from nst_manual.images import read_image, scale_to, to_network
+from nst_manual.losses import ContentLoss, LossModule, StyleLoss, TotalVariation, capture, gram
+from nst_manual.nets import Network, get_network
+from nst_manual.nets.geometry import layers as geometry
+from nst_manual.nets.geometry import parameter_shapes
+from nst_manual.nn import Sequential, build
+from nst_manual.store import Weights, default_network, load_weights
+
+
+class Objective:
+    """Loss and gradient of an image: a network with loss modules inside, cut behind the last of them.
+
+    Parameters
+    ----------
+    content : path, PIL image or array (H, W, 3) of uint8
+    styles : list of the same
+    config : ObjectiveConfig, optional
+        All options; without, they are given by name:
+    **options
+        Any field of `nst_manual.config.ObjectiveConfig`: network, weights, preset, size, content_weight, ...
+
+    Attributes
+    ----------
+    network : Sequential
+        With the loss modules in their places; `print` it.
+    loss : float
+    losses : dict of str to float
+        Of the last call, by name: "content/relu4_2", "style/relu1_1", "tv".
+    content : array (H, W, 3)
+        The photograph at the size of the picture, RGB, 0..255, float32.
+    note : str
+        Which network and weights were taken, and why.
+
+    Examples
+    --------
+    >>> objective = Objective("photo.jpg", ["painting.jpg"], preset="paper", size=512)   # doctest: +SKIP
+    >>> loss, dx = objective(image)                             # image (1, H, W, 3), RGB, 0..255  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, content: Any, styles: Sequence[Any], *, config: ObjectiveConfig | None = None, **options: Any
+    ) -> None:
+        self.config = config = config or objective_config(_paths_as_text(options))
+        styles = [styles] if _is_image(styles) else list(styles)
+        blend = _blend(config.style_blend, len(styles))
+        # images first: a wrong path is told at once, not after the weights have been read
+        self.content = scale_to(read_image(content, "content"), config.size)
+        paintings = [
+            scale_to(read_image(style, "style" if len(styles) == 1 else f"style {number}"), config.style_size or config.size)
+            for number, style in enumerate(styles, start=1)
+        ]
+        self.network, self.note = _make_network(config, [self.content, *paintings])
+        content_weights, style_weights = config.weighted_layers("content"), config.weighted_layers("style")
+        tv_weight = config.chosen("tv_weight")
+        if not (content_weights or style_weights or tv_weight):
+            raise UsageError("losses", "all weights are 0, there is nothing to minimise")
+        self._insert_losses(content_weights, style_weights, tv_weight, paintings, blend)
+        self.modules: list[LossModule] = [m for m in self.network if isinstance(m, LossModule)]
+        self._top: Any = None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """The shape of the images that it takes: (1, H, W, 3)."""
+        return (1, *self.content.shape)
+
+    @property
+    def loss(self) -> float:
+        """The loss of the last call."""
+        return self.network.loss
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """The losses of the last call, by name; their sum is `loss`."""
+        return {module.name: module.loss for module in self.modules}
+
+    def __call__(self, image: Any) -> tuple[float, np.ndarray]:
+        """Return the loss, and its gradient with respect to the pixels.
+
+        One pass forward, in which the modules measure; one pass back from dy = 0, in which they add what they know.
+
+        Parameters
+        ----------
+        image : array (1, H, W, 3)
+            RGB, 0..255; values outside are allowed.
+
+        Returns
+        -------
+        loss : float
+        dx : array (1, H, W, 3)
+            A unit of loss a unit of pixel value.
+
+        Raises
+        ------
+        ShapeError
+            The image is not of the content's size.
+        DivergedError
+            The loss is not finite; the message names the module.
+        """
+        x = image if image.dtype.kind == "c" else np.asarray(image, self.config.dtype)
+        if x.shape != self.shape:
+            raise UsageError("image", f"expected shape {self.shape}, got {x.shape}")
+        y = self.network.update_output(x)
+        for name, loss in self.losses.items():
+            if not math.isfinite(abs(loss)):
+                raise DivergedError(name, f"the loss is {loss}", "a smaller learning rate or smaller weights may help")
+        if self._top is None or self._top.shape != y.shape or self._top.dtype != y.dtype:
+            self._top = np.zeros_like(y)  # dy at the top: nothing but the losses pulls at the image
+        return self.loss, self.network.update_grad_input(x, self._top).copy()
+
+    def _insert_losses(
+        self,
+        content_weights: dict[str, float],
+        style_weights: dict[str, float],
+        tv_weight: float,
+        paintings: list[np.ndarray],
+        blend: tuple[float, ...],
+    ) -> None:
+        """Capture the targets, then insert a module behind each named layer; total variation right behind the pixels."""
+        settings = self.config.settings
+        statistic = {name: lambda f: gram(f, settings.style_form)[0] for name in style_weights}
+        grams = [self._capture(painting, statistic) for painting in paintings] if style_weights else []
+        targets = self._capture(self.content, {name: np.copy for name in content_weights})
+        for name, weight in content_weights.items():
+            self._insert("content", name, ContentLoss(targets[name], weight, settings.content_form))
+        for name, weight in style_weights.items():
+            target = sum(share * found[name] for share, found in zip(blend, grams, strict=True))
+            self._insert("style", name, StyleLoss(target, weight, settings.style_form))
+        if tv_weight:
+            module = TotalVariation(tv_weight, settings.tv_form)
+            module.name = "tv"
+            self.network.insert_after("preprocess", module)
+
+    def _capture(self, pixels: np.ndarray, statistics: dict[str, Callable[[Any], Any]]) -> dict[str, Any]:
+        return capture(self.network, to_network(pixels, self.config.dtype), statistics)
+
+    def _insert(self, kind: str, layer: str, module: LossModule) -> None:
+        module.name = f"{kind}/{layer}"
+        self.network.insert_after(layer, module)
+
+
+def _make_network(config: ObjectiveConfig, pictures: list[np.ndarray]) -> tuple[Sequential, str]:
+    """Return the network up to the last layer that a loss needs, and a line on which it is."""
+    name, note = (config.network, "") if config.network else default_network()
+    network = get_network(name).without_top()
+    names = [row.name for row in network.rows]
+    wanted = [*config.weighted_layers("content"), *config.weighted_layers("style")]
+    for layer in wanted:
+        network.upto(layer)  # raises for an unknown name
+    last = max((names.index(layer) for layer in wanted), default=-1)
+    network = network.upto(names[last]) if wanted else Network(network.name, (), ())
+    for picture in pictures:
+        geometry(network, picture.shape[:2])  # raises where the picture is too small
+    weights = load_weights(config.weights, network.name, parameter_shapes(network), config.seed, config.dtype)
+    scale = weights.preprocessing.scale * config.settings.pixel_scale
+    preprocessing = replace(weights.preprocessing, scale=scale)
+    built = build(network, weights, config.chosen("pooling"), preprocessing, config.dtype)
+    return built, note or _note(network.name, weights)
+
+
+def _note(name: str, weights: Weights) -> str:
+    return "; ".join([f"{name}, weights {weights.source}", *weights.warnings])
+
+
+def _blend(shares: tuple[float, ...] | None, count: int) -> tuple[float, ...]:
+    """Return the shares of the paintings, with sum 1."""
+    if count == 0:
+        raise UsageError("styles", "expected at least one painting")
+    shares = shares or (1.0,) * count
+    if len(shares) != count:
+        raise UsageError("--style-blend", f"expected {count} numbers, one for each painting, got {len(shares)}")
+    return tuple(share / sum(shares) for share in shares)
+
+
+def _is_image(styles: Any) -> bool:
+    """Whether `styles` is one image where a list of them was asked for."""
+    return isinstance(styles, (str, os.PathLike, np.ndarray)) or not isinstance(styles, Sequence)
+
+
+def _paths_as_text(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in options.items()}

@@ -1,0 +1,158 @@
+"""What an option is: its default, range, unit and help text in one place, and how a value given for it is checked.
+
+`nst_manual.config` lists the options; the command line, the Python functions and the messages read them from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nst_manual.errors import UsageError, unknown_name
+
+
+def option(
+    default: Any,
+    parse: Callable[[str, Any], Any],
+    help: str,  # noqa: A002 - the word that command lines use
+    group: str,
+    metavar: str,
+    shown: str | None = None,
+) -> Any:
+    """Return a dataclass field that carries all that is known of an option.
+
+    Parameters
+    ----------
+    default : object
+        None where the preset or the network decides.
+    parse : callable
+        (flag, value as text or as itself) -> checked value; raises `UsageError`.
+    help, group, metavar : str
+        For the command line.
+    shown : str, optional
+        What `--help` gives as the default, where it is not the value itself.
+    """
+    return dataclasses.field(
+        default=default,
+        metadata={"parse": parse, "help": help, "group": group, "metavar": metavar, "shown": shown},
+    )
+
+
+def flag(name: str) -> str:
+    """Return the command-line spelling of a field's name."""
+    return "--" + name.replace("_", "-")
+
+
+def parse_all(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values checked and converted, for the fields of a dataclass of options.
+
+    None stands for "not given". Raises `UsageError` for unknown names, with the nearest one suggested.
+    """
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    parsed = {}
+    for name, value in values.items():
+        if name not in fields:
+            raise unknown_name("option", name, fields)
+        if value is not None:
+            parsed[name] = fields[name].metadata["parse"](flag(name), value)
+    return parsed
+
+
+# -- kinds of value ------------------------------------------------------------------------------------------------
+
+
+def whole(least: int, most: int) -> Callable[[str, Any], int]:
+    """Return the parser of whole numbers of a range."""
+
+    def parse(name: str, value: Any) -> int:
+        wanted = f"expected a whole number from {least} to {most}, got {value!r}"
+        try:
+            number = int(value)
+        except (TypeError, ValueError, OverflowError):
+            raise UsageError(name, wanted) from None
+        if isinstance(value, (bool, float)) and number != value or not least <= number <= most:
+            raise UsageError(name, wanted)
+        return number
+
+    return parse
+
+
+def real(least: float, above: bool = False) -> Callable[[str, Any], float]:
+    """Return the parser of finite numbers of at least (or above) a bound."""
+
+    def parse(name: str, value: Any) -> float:
+        wanted = f"expected a number {'above' if above else 'of at least'} {least:g}, got {value!r}"
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise UsageError(name, wanted) from None
+        if not math.isfinite(number) or number < least or (above and number == least):
+            raise UsageError(name, wanted)
+        return number
+
+    return parse
+
+
+def choice(*names: str) -> Callable[[str, Any], str]:
+    """Return the parser of one of some names."""
+
+    def parse(name: str, value: Any) -> str:
+        if value not in names:
+            raise unknown_name(name, str(value), names)
+        return value
+
+    return parse
+
+
+def switch(name: str, value: Any) -> bool:
+    """Parse a flag."""
+    if not isinstance(value, bool):
+        raise UsageError(name, f"expected True or False, got {value!r}")
+    return value
+
+
+def text(name: str, value: Any) -> str:
+    """Parse text, a path among others."""
+    value = value if isinstance(value, str) else str(value)
+    if not value or "\0" in value:
+        raise UsageError(name, f"expected a text without zero bytes, got {value!r}")
+    return value
+
+
+def numbers(name: str, value: Any) -> tuple[float, ...]:
+    """Parse finite non-negative numbers, of which one is above zero: "1,2" or a sequence."""
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        parts = list(parts)
+    except TypeError:
+        parts = [parts]
+    found = tuple(real(0)(name, part) for part in parts)
+    if not found or not any(found):
+        raise UsageError(name, f"expected at least one number above 0, got {value!r}")
+    return found
+
+
+def layers(name: str, value: Any) -> tuple[tuple[str, float | None], ...]:
+    """Parse layers with optional weights: "relu3_1,relu4_1:0.5", or a sequence of names or of (name, weight)."""
+    if isinstance(value, str):
+        value = value.split(",")
+    elif isinstance(value, Mapping):
+        value = value.items()
+    found = []
+    for item in value:
+        layer, weight = _layer(item) if isinstance(item, str) else item
+        if not layer:
+            raise UsageError(name, f"expected layer names, got {value!r}", "such as relu3_1,relu4_1:0.5")
+        found.append((layer, None if weight is None else real(0)(f"{name} {layer}", weight)))
+    names = [layer for layer, _ in found]
+    if len(set(names)) < len(names):
+        raise UsageError(name, f"names a layer twice: {', '.join(names)}")
+    return tuple(found)
+
+
+def _layer(item: str) -> tuple[str, str | None]:
+    """Return ("relu4_1", "0.5") for "relu4_1:0.5", ("relu4_1", None) for the name alone."""
+    layer, colon, weight = item.strip().partition(":")
+    return layer.strip(), weight.strip() if colon else None

@@ -1,0 +1,133 @@
+"""Published settings of style transfer, as data: which losses, of what form and weight, on what scale of pixels.
+
+A preset fixes the function that is minimised, the start, the optimiser and its rate. Size and number of iterations it
+leaves alone, since they are what the user pays in time; the published ones stand in `published`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nst_manual.errors import unknown_name
+
+RELU_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+CONV_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A published setting.
+
+    Attributes
+    ----------
+    name, source, published : str
+        Where it comes from, and the size and iterations that its authors give.
+    content_layers, style_layers : tuple of str
+    content_form, style_form, tv_form : str
+        Forms of the losses; see `nst_manual.losses`.
+    content_weight, style_weight, tv_weight : float
+        Factors of the three sums.
+    shared_style_weight : bool
+        Each of n style layers counts 1 / n (the paper's w_l) instead of 1.
+    pooling : str
+        A key of `nst_manual.nn.build.POOLINGS`.
+    pixel_scale : float
+        Factor on pixels 0..255 before the means are subtracted.
+    init : str
+    noise_std : float
+        Standard deviation of the start "noise" around the mean colour, in units of pixels 0..255.
+    optimizer : str
+    learning_rate : float
+        Of Adam; L-BFGS has none.
+    """
+
+    name: str
+    source: str
+    published: str
+    content_layers: tuple[str, ...]
+    style_layers: tuple[str, ...]
+    content_form: str
+    style_form: str
+    content_weight: float
+    style_weight: float
+    tv_weight: float = 0.0
+    tv_form: str = "absolute"
+    shared_style_weight: bool = False
+    pooling: str = "max"
+    pixel_scale: float = 1.0
+    init: str = "content"
+    noise_std: float = 60.0
+    optimizer: str = "lbfgs"
+    learning_rate: float = 1.0
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="paper",
+            source="Gatys, Ecker, Bethge, CVPR 2016: alpha / beta = 1e-3; average pooling; from white noise. "
+            "Differs in the weights: the paper rescales VGG-19 to a mean activation of 1, which is not published here",
+            published="512 x 512, iterations not stated",
+            content_layers=("conv4_2",),
+            style_layers=CONV_LAYERS,
+            content_form="sum",
+            style_form="paper",
+            content_weight=1.0,
+            style_weight=1e3,
+            shared_style_weight=True,
+            pooling="average",
+            init="noise",
+        ),
+        Preset(
+            name="neural-style",
+            source="J. Johnson's Lua Torch program: pixels 0..256, ceil-mode pooling, squared total variation",
+            published="512 px, 1000 iterations of L-BFGS with 100 corrections and no line search, or Adam",
+            content_layers=("relu4_2",),
+            style_layers=RELU_LAYERS,
+            content_form="mean",
+            style_form="mean",
+            content_weight=5.0,
+            style_weight=100.0,
+            tv_weight=1e-3,
+            tv_form="squared",
+            pooling="max-ceil",
+            pixel_scale=256 / 255,
+            init="noise",
+            noise_std=1e-3 * 255 / 256,
+            learning_rate=10.0,
+        ),
+        Preset(
+            name="neural-style-pt",
+            source="its port to PyTorch: pixels 0..255, floor-mode pooling, absolute total variation",
+            published="512 px, 1000 iterations of L-BFGS with 100 corrections and no line search, or Adam",
+            content_layers=("relu4_2",),
+            style_layers=RELU_LAYERS,
+            content_form="mean",
+            style_form="mean",
+            content_weight=5.0,
+            style_weight=100.0,
+            tv_weight=1e-3,
+            init="noise",
+            noise_std=1e-3,
+        ),
+        Preset(
+            name="gatys",
+            source="L. Gatys's own PyTorch notebook; the same function as neural-style's with style 1000, content 1, tv 0",
+            published="512 px (shorter side), 500 iterations of L-BFGS, then 200 at 800 px",
+            content_layers=("relu4_2",),
+            style_layers=RELU_LAYERS,
+            content_form="mean",
+            style_form="mean",
+            content_weight=1.0,
+            style_weight=1000.0,
+        ),
+    )
+}
+
+
+def get_preset(name: str) -> Preset:
+    """Return the preset of that name; raise `UsageError` where there is none."""
+    if name not in PRESETS:
+        raise unknown_name("--preset", name, PRESETS)
+    return PRESETS[name]

@@ -1,0 +1,74 @@
+"""What a run tells its observers: plain records, no live objects of the run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of loss and gradient; a line of the log.
+
+    Attributes
+    ----------
+    evaluation : int
+        From 1.
+    iteration : int
+        Of the optimiser, from 1: the one that asked for it.
+    loss : float
+    losses : dict of str to float
+        By name.
+    gradient_norm : float
+        Euclidean norm of the gradient, in loss a pixel value.
+    seconds : float
+        That the evaluation took.
+    size : (int, int)
+        Height and width of the image.
+    """
+
+    evaluation: int
+    iteration: int
+    loss: float
+    losses: dict[str, float]
+    gradient_norm: float
+    seconds: float
+    size: tuple[int, int]
+
+    def record(self) -> dict:
+        """Return the evaluation as JSON takes it."""
+        return asdict(self) | {"size": list(self.size)}
+
+
+@dataclass(frozen=True)
+class Start:
+    """The run is about to begin, with this picture (H, W, 3)."""
+
+    iterations: int
+    image: np.ndarray
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """An iteration is done, with this picture (H, W, 3)."""
+
+    number: int
+    image: np.ndarray
+
+
+class Observer:
+    """Told what happens in a run; does nothing on its own."""
+
+    def start(self, event: Start) -> None:
+        """Before the first evaluation."""
+
+    def evaluation(self, event: Evaluation) -> None:
+        """After each evaluation."""
+
+    def iteration(self, event: Iteration) -> None:
+        """After each iteration."""
+
+    def close(self) -> None:
+        """When the run ends, in whatever way."""

@@ -1,0 +1,77 @@
+"""A run that reads files and writes files: what the command line does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nst_manual.config import RunConfig
+from nst_manual.images import check_output, check_target, save_image
+from nst_manual.objective import Objective
+from nst_manual.run.events import Observer
+from nst_manual.run.job import Outcome, prepare, run_job
+from nst_manual.run.observers import Log, ProgressSheet, SaveEvery
+from nst_manual.run.progress import Progress, duration, make_progress
+
+
+def run_to_files(content: str, styles: Sequence[str], target: Path, config: RunConfig) -> Outcome:
+    """Make the picture, write it to `target`, and write whatever else the configuration asks for.
+
+    All that can be checked is checked before the work starts. A run that a signal or a loss without bounds has stopped
+    saves its picture all the same; the outcome's `stopped` says why.
+
+    Raises
+    ------
+    NstError
+        Wrong input, or an output that cannot be written.
+    """
+    _check_outputs([content, *styles], target, config)
+    progress = make_progress(config.quiet)
+    with progress.preparing():
+        objective, start = prepare(content, styles, config)
+    observers: list[Observer] = [progress]
+    if config.log:
+        observers.append(Log(config.log))
+    if config.save_every:
+        observers.append(SaveEvery(target, config.save_every, config.iterations))
+    if config.progress_sheet:
+        observers.append(ProgressSheet(Path(config.progress_sheet), config.iterations))
+    outcome = run_job(objective, start, config, observers, _introduction(content, styles, objective))
+    save_image(target, outcome.pixels)
+    _sum_up(progress, outcome)
+    return outcome
+
+
+def _check_outputs(inputs: list[str], target: Path, config: RunConfig) -> None:
+    """Refuse outputs that cannot be written, or that would replace an input or one another."""
+    check_output(target, inputs, config.force)
+    others: list[str | Path] = [*inputs, target]
+    if config.progress_sheet:
+        check_output(config.progress_sheet, others, config.force)
+        others.append(config.progress_sheet)
+    if config.log:
+        check_target(config.log, others, config.force)
+
+
+def _introduction(content: str, styles: Sequence[str], objective: Objective) -> list[str]:
+    """Return the lines that say what is about to be done."""
+    config = objective.config
+    height, width = objective.content.shape[:2]
+    losses = ", ".join(module.name for module in objective.modules)
+    return [
+        f"content  {content}, painted at {width} x {height} pixels",
+        *(f"style    {style}" for style in styles),
+        f"network  {objective.note}",
+        f"losses   {losses} (preset {config.preset})",
+    ]
+
+
+def _sum_up(progress: Progress, outcome: Outcome) -> None:
+    """Say what came of it."""
+    first = "" if progress.first_loss is None else f"{progress.first_loss:.6g} -> "
+    progress.say(
+        f"{outcome.iterations} iterations in {duration(outcome.seconds)}, loss {first}{outcome.loss:.6g}; "
+        f"of the picture as saved (8 bits a channel): {outcome.saved_loss:.6g}"
+    )
+    if outcome.message:
+        progress.say(f"stopped early: {outcome.message}")

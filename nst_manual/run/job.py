@@ -1,0 +1,204 @@
+"""One run, from its configuration to the picture."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nst_manual.backend import thread_limit
+from nst_manual.config import RunConfig, run_config
+from nst_manual.errors import DivergedError, Interrupted, NstError
+from nst_manual.images import read_image, start_image, to_network, to_pil, to_uint8
+from nst_manual.objective import Objective
+from nst_manual.optim import Adam, GradientDescent, Optimizer, Result, ScipyLBFGS
+from nst_manual.run.events import Evaluation, Iteration, Observer, Start
+from nst_manual.run.signals import StopRequest, stop_request
+
+OPTIMIZERS = {
+    "lbfgs": lambda config: ScipyLBFGS(config.history),
+    "adam": lambda config: Adam(config.chosen("learning_rate")),
+    "gradient-descent": lambda config: GradientDescent(config.chosen("learning_rate")),
+}
+
+
+@dataclass
+class Outcome:
+    """What a run gives back.
+
+    Attributes
+    ----------
+    pixels : array (H, W, 3)
+        The optimiser's image, RGB; values a little outside 0..255 occur.
+    loss : float
+        Of `pixels`.
+    losses : dict of str to float
+        The same by name.
+    saved_loss : float
+        Of the picture as it is saved, rounded and clamped to 8 bits.
+    iterations : int
+    history : list of dict
+        One record an evaluation; the log's lines.
+    seconds : float
+    message : str
+        Why the optimiser stopped early; empty when it did not.
+    stopped : NstError or None
+        Why the run ended before the optimiser did: a signal, or a loss that is not finite.
+    """
+
+    pixels: np.ndarray
+    loss: float
+    losses: dict[str, float]
+    saved_loss: float
+    iterations: int
+    history: list[dict] = field(repr=False)
+    seconds: float
+    message: str = ""
+    stopped: NstError | None = None
+
+    @property
+    def image(self) -> Any:
+        """The picture as a PIL image, 8 bits a channel."""
+        return to_pil(self.pixels)
+
+
+def prepare(content: Any, styles: Sequence[Any], config: RunConfig) -> tuple[Objective, np.ndarray]:
+    """Return the objective and the start image (H, W, 3); all inputs have been read and checked then."""
+    kind = config.chosen("init")
+    picture = None
+    if kind not in ("content", "noise", "grey"):
+        kind, picture = "image", read_image(kind, "--init")
+    objective = Objective(content, styles, config=config)
+    start = start_image(kind, objective.content, config.seed, config.chosen("noise_std"), picture)
+    return objective, start
+
+
+def run_job(
+    objective: Objective, start: np.ndarray, config: RunConfig, observers: Sequence[Observer] = (), lines: Sequence[str] = ()
+) -> Outcome:
+    """Optimise the image from `start` and return where it came.
+
+    A signal or a loss that is not finite ends the run, not the program: the outcome then holds the last good image, and
+    why in `stopped`.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(thread_limit(config.threads))
+        request = stack.enter_context(stop_request())
+        for observer in observers:
+            stack.callback(observer.close)
+        return _Run(objective, start, config, observers, request).go(lines)
+
+
+def stylize(content: Any, style: Any, **options: Any) -> Outcome:
+    """Return a photograph in the style of a painting.
+
+    Parameters
+    ----------
+    content : path, PIL image or array (H, W, 3) of uint8
+    style : the same, or a list of them
+    **options
+        Any field of `nst_manual.config.RunConfig` that writes no file: size=256, iterations=100, network="vgg16", ...
+
+    Returns
+    -------
+    Outcome
+        `image` is a PIL image; `loss`, `losses`, `history` are numbers.
+
+    Raises
+    ------
+    NstError
+        One of `nst_manual.errors`, each also a ValueError, OSError or the like.
+    """
+    config = run_config({n: os.fspath(v) if isinstance(v, os.PathLike) else v for n, v in options.items()})
+    outcome = run_job(*prepare(content, style, config), config)
+    if isinstance(outcome.stopped, DivergedError):
+        raise outcome.stopped
+    if outcome.stopped is not None:
+        raise KeyboardInterrupt
+    return outcome
+
+
+class _Run:
+    """The state of one run: what the optimiser's calls leave behind."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        start: np.ndarray,
+        config: RunConfig,
+        observers: Sequence[Observer],
+        request: StopRequest,
+    ) -> None:
+        self.objective, self.config, self.observers, self.request = objective, config, observers, request
+        self.good = start  # what a stopped run saves: the picture (H, W, 3) of the last iteration
+        self.lowest = (np.inf, start)  # what a diverged one saves: the lowest loss seen, and its picture
+        self.history: list[dict] = []
+        self.iterations = 0
+
+    def go(self, lines: Sequence[str]) -> Outcome:
+        """Run the optimiser."""
+        began = time.perf_counter()
+        for observer in self.observers:
+            observer.start(Start(self.config.iterations, self.good, tuple(lines)))
+        optimizer: Optimizer = OPTIMIZERS[self.config.chosen("optimizer")](self.config)
+        x = to_network(self.good, self.config.dtype)
+        message, stopped = "", None
+        try:
+            result: Result = optimizer.minimize(self.evaluate, x, self.config.iterations, self.after_iteration)
+            message, self.good = result.message, result.x[0]
+        except DivergedError as error:
+            where = f"diverged at iteration {self.iterations + 1}, {error.what}"
+            stopped = DivergedError(where, error.cause, error.hint)
+            self.good = self.lowest[1]
+        except Interrupted as error:
+            stopped = error
+        loss, losses = self._measure(self.good)
+        saved_loss, _ = self._measure(to_uint8(self.good))
+        seconds = time.perf_counter() - began
+        return Outcome(
+            self.good, loss, losses, saved_loss, self.iterations, self.history, seconds, message, stopped
+        )
+
+    def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return loss and gradient for the optimiser, and tell the observers."""
+        self.request.check()
+        began = time.perf_counter()
+        loss, gradient = self.objective(x)
+        norm = float(np.linalg.norm(gradient.astype(np.float64)))
+        if not np.isfinite(norm):
+            raise DivergedError("gradient", "is not finite", "a smaller learning rate or smaller weights may help")
+        if loss < self.lowest[0]:
+            self.lowest = loss, x[0].copy()
+        event = Evaluation(
+            evaluation=len(self.history) + 1,
+            iteration=self.iterations + 1,
+            loss=loss,
+            losses=self.objective.losses,
+            gradient_norm=norm,
+            seconds=time.perf_counter() - began,
+            size=x.shape[1:3],
+        )
+        self.history.append(event.record())
+        for observer in self.observers:
+            observer.evaluation(event)
+        return loss, gradient
+
+    def after_iteration(self, iteration: int, x: np.ndarray) -> None:
+        """Keep the picture of a finished iteration, and tell the observers."""
+        self.iterations = iteration
+        self.good = x[0].copy()
+        for observer in self.observers:
+            observer.iteration(Iteration(iteration, self.good))
+
+    def _measure(self, pixels: np.ndarray) -> tuple[float, dict[str, float]]:
+        """Return loss and losses of a picture, without the observers; NaN where they are not finite."""
+        try:
+            loss, _ = self.objective(to_network(pixels, self.config.dtype))
+        except DivergedError:
+            return float("nan"), {}
+        return loss, self.objective.losses

@@ -1,0 +1,54 @@
+"""Ctrl-C and its relatives: the run stops at the next evaluation, where the picture is whole and can be saved."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+from nst_manual.errors import Interrupted
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class StopRequest:
+    """Whether a signal came; the second one ends the program on the spot (files are written atomically, so all are whole)."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+    def receive(self, number: int, frame: object) -> None:
+        """Handle a signal."""
+        if self.signal is not None:
+            os._exit(128 + number)
+        self.signal = signal.Signals(number)
+
+    def check(self) -> None:
+        """Raise `Interrupted` if a signal came."""
+        if self.signal is not None:
+            raise Interrupted(self.signal.name, self.signal.value)
+
+
+@contextlib.contextmanager
+def stop_request() -> Iterator[StopRequest]:
+    """Turn signals into a `StopRequest` inside the context; the handlers that were there come back after it.
+
+    Only the main thread can have handlers. In another one the request never comes, and KeyboardInterrupt stays what it is.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.signal(number, request.receive) for number in SIGNALS if _is_ours(number)}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_ours(number: signal.Signals) -> bool:
+    """Leave a signal alone that is being ignored on purpose: `nohup` does so with SIGHUP."""
+    return signal.getsignal(number) is not signal.SIG_IGN

@@ -1,0 +1,141 @@
+"""The one form that weights have after loading, and the checks that every layer of every format passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from nst_manual.errors import WeightsError
+
+# Layer name -> (shape of the kernel or matrix, shape of the bias).
+Shapes = Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a network expects of its input: y = (x[..., order] * scale - mean) / std, x in RGB, 0..255.
+
+    Attributes
+    ----------
+    order : str
+        "RGB" or "BGR": the order of channels after conversion from RGB.
+    mean : tuple of 3 floats
+        In `order`, in units after scaling.
+    scale : float
+        Factor on pixels 0..255: 1/255 for networks that expect 0..1.
+    std : tuple of 3 floats
+        Divisor after the mean, in `order`.
+    """
+
+    order: str
+    mean: tuple[float, float, float]
+    scale: float = 1.0
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+# The mean colour of ImageNet as the VGG networks were trained with it in Caffe, and as Keras took it over.
+CAFFE_BGR = Preprocessing("BGR", (103.939, 116.779, 123.68))
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The parameters of a network.
+
+    Attributes
+    ----------
+    arrays : dict
+        "conv1_1" -> (kernel (kh, kw, in / groups, out), bias (out,)); "fc6" -> (matrix (in, out), bias
+        (out,)).
+    preprocessing : Preprocessing
+    source : str
+        The file's path, or e.g. "random (He, seed 0)".
+    sha256 : str or None
+        Of the file; None for random weights.
+    warnings : tuple of str
+        What the user should know before trusting the file.
+    """
+
+    arrays: dict[str, tuple[np.ndarray, np.ndarray]]
+    preprocessing: Preprocessing
+    source: str
+    sha256: str | None
+    warnings: tuple[str, ...] = ()
+
+
+def check_shape(file: str, layer: str, part: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Raise `WeightsError` unless the shapes are equal; `part` is "weight" or "bias"."""
+    if tuple(found) == tuple(expected):
+        return
+    hint = None
+    if len(found) == 4 and (found[2], found[3], found[1], found[0]) == tuple(expected):
+        hint = "the kernels are stored as (out, in, kh, kw); expected is (kh, kw, in, out)"
+    elif len(found) == 2 and tuple(reversed(found)) == tuple(expected):
+        hint = "the matrix is stored as (out, in); expected is (in, out)"
+    raise WeightsError(
+        file, f"{layer} has a {part} of shape {tuple(found)}, expected {tuple(expected)}", hint
+    )
+
+
+def check_finite(file: str, layer: str, part: str, array: np.ndarray) -> None:
+    """Raise `WeightsError` if a value is NaN or infinite."""
+    finite = np.isfinite(array)
+    if finite.all():
+        return
+    first = tuple(int(i) for i in np.argwhere(~finite)[0])
+    raise WeightsError(
+        file,
+        f"{layer} has {np.count_nonzero(~finite)} of {array.size} values in its {part} that are not finite, "
+        f"the first is {array[first]} at {first}",
+        "the file is damaged, or training diverged",
+    )
+
+
+def check_layers(
+    file: str, network: str, found: Mapping[str, tuple[int, ...]], wanted: Iterable[str]
+) -> None:
+    """Raise `WeightsError` if a wanted layer is not among those found (name -> shape of its kernel).
+
+    And if those found are another VGG network's: VGG-19 has every layer of VGG-16, in the same shapes.
+    """
+    missing = [name for name in wanted if name not in found]
+    looks = guess_network(found)
+    other = looks if network in NETWORKS and looks != network else None
+    if not missing and not other:
+        return
+    causes, hint = [], None
+    if missing:
+        listed = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
+        causes.append(f"has no {listed}, which {network} needs")
+    if other:
+        causes.append(f"its layers are those of {other}, expected {network}")
+        hint = f"use --network {other}, or a file of {network}"
+    elif not found:
+        causes.append("none of its layers has a name that is known")
+    elif all(name.startswith("fc") for name in missing):
+        hint = "the classifier was left off (notop); take a file that has it"
+    raise WeightsError(file, "; ".join(causes), hint)
+
+
+# Convolutions in each of the five blocks of the VGG networks (arXiv:1409.1556, table 1).
+BLOCKS = {
+    (1, 1, 2, 2, 2): "vgg11",
+    (2, 2, 2, 2, 2): "vgg13",
+    (2, 2, 3, 3, 3): "vgg16",
+    (2, 2, 4, 4, 4): "vgg19",
+}
+NETWORKS = (*BLOCKS.values(), "vgg16c")
+
+
+def guess_network(found: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Return the network whose convolutions these are (name -> shape of the kernel), or None."""
+    convolutions = [name for name in found if name.startswith("conv") and "_" in name]
+    blocks = tuple(sum(name.startswith(f"conv{block}_") for name in convolutions) for block in range(1, 6))
+    if sum(blocks) != len(convolutions):
+        return None
+    network = BLOCKS.get(blocks)
+    # Configuration C has as many convolutions as D, its third ones are 1x1.
+    if network == "vgg16" and tuple(found.get("conv3_3", ()))[:2] == (1, 1):
+        return "vgg16c"
+    return network

@@ -1,0 +1,48 @@
+"""Fetch a published file into the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from nst_manual.errors import WeightsError, unknown_name
+from nst_manual.store.checksum import checksum
+from nst_manual.store.find import cache_folder
+from nst_manual.store.known import KNOWN
+
+
+def get_weights(name: str, progress: Callable[[int, int | None], None] | None = None) -> Path:
+    """Download a published weight file, unless it is there and whole, and return its path.
+
+    Parameters
+    ----------
+    name : str
+        "vgg19", "vgg19-top", ...: see `nst-manual weights list`.
+    progress : callable, optional
+        Called with the bytes that are there, and the bytes there will be, or None if the server does not say.
+
+    Raises
+    ------
+    UsageError
+        The name is unknown.
+    WeightsError
+        The server cannot be reached, refuses, breaks off again and again, or sends something else; the cache
+        cannot be written; or another process is downloading the same file.
+    """
+    if name not in KNOWN:
+        raise unknown_name("weights", name, KNOWN)
+    known = KNOWN[name]
+    path = cache_folder() / known.file
+    algorithm, _, expected = known.checksum.partition(":")
+    try:
+        if path.is_file() and checksum(path, algorithm) == expected:
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WeightsError(
+            str(path), f"cannot be written, {error.strerror or error}", "see NST_MANUAL_CACHE"
+        ) from error
+
+    from nst_manual.store.download import download
+
+    return download(known.url, path, known.checksum, progress)

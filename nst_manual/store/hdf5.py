@@ -1,0 +1,203 @@
+"""HDF5 files of unknown origin: open, walk and read them without trusting what they declare.
+
+A file may link to others on the same disk, declare more data than there is memory, or compress gigabytes into
+kilobytes. So only what lies in the file itself is followed, and a dataset is held against what is expected,
+and against what is stored, before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nst_manual.errors import NstError, ResourceError, WeightsError
+
+if TYPE_CHECKING:
+    import h5py
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MAX_DEPTH = 12  # groups within groups
+MAX_MEMBERS = 20_000  # in the whole file; a group may contain itself
+MAX_CHUNK = 64 << 20  # bytes, or the size of the dataset if that is more
+CHECKED_CHUNK = 512 << 10  # bytes stored: zlib packs at most 1032 to 1, half a GB from here
+FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32"}  # by their numbers in HDF5
+
+
+@contextlib.contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open a file for reading; what goes wrong inside the block because of damage becomes a `WeightsError`.
+
+    Raises
+    ------
+    WeightsError
+        It is not HDF5 (and looks like a web page), or it is damaged or truncated.
+    ResourceError
+        There is not enough memory.
+    """
+    file = str(path)
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(1024)
+    except OSError as error:
+        raise WeightsError(file, f"cannot be read, {error.strerror or error}") from error
+    if not head.startswith(SIGNATURE):
+        raise _not_hdf5(file, head)
+
+    import h5py
+
+    try:
+        # Reading takes no lock: on some network disks and read-only folders locks fail.
+        with h5py.File(os.fspath(path), "r", locking=False) as opened:
+            yield opened
+    except NstError:
+        raise
+    except MemoryError as error:
+        raise ResourceError(file, "does not fit into memory") from error
+    except (
+        zlib.error,
+        OSError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+    ) as error:
+        # HDF5 reports damage by about any of these, depending on which structure was hit.
+        text = " ".join(str(error).split())
+        cause = "checksum mismatch inside the file" if "checksum" in text.lower() else "damaged or truncated"
+        raise WeightsError(file, f"{cause}, {text[:200]}", "fetch it again") from error
+
+
+def _not_hdf5(file: str, head: bytes) -> WeightsError:
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<script")):
+        return WeightsError(
+            file, "is not an HDF5 file, but looks like a web page", "the download went wrong; fetch it again"
+        )
+    if SIGNATURE.startswith(head):
+        return WeightsError(file, "damaged or truncated, it ends after a few bytes", "fetch it again")
+    return WeightsError(file, "is not an HDF5 file", f"it begins with {head[:8]!r}")
+
+
+def walk(
+    file: str, group: h5py.Group, skip: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], h5py.Dataset]]:
+    """Yield (path as a tuple of names, dataset) of everything that lies in the file itself.
+
+    Parameters
+    ----------
+    file : str
+        For messages.
+    group : h5py.Group
+        Where to begin.
+    skip : tuple of str
+        Names in `group` that are not looked into.
+
+    Raises
+    ------
+    WeightsError
+        A link leads elsewhere, or there are more members or levels than any weight file has.
+    """
+    import h5py
+
+    count = 0
+    todo = [((), group)]
+    while todo:
+        names, parent = todo.pop()
+        if len(names) > MAX_DEPTH:
+            raise WeightsError(file, f"has groups within groups more than {MAX_DEPTH} deep")
+        for name in parent:
+            if not names and name in skip:
+                continue
+            count += 1
+            if count > MAX_MEMBERS:
+                raise WeightsError(file, f"has more than {MAX_MEMBERS} members")
+            where = (*names, name)
+            if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
+                raise WeightsError(
+                    file, f"{'/'.join(where)} is a link, expected data", "links are not followed"
+                )
+            member = parent[name]
+            if isinstance(member, h5py.Dataset):
+                yield where, member
+            elif isinstance(member, h5py.Group):
+                todo.append((where, member))
+
+
+def has_group(group: h5py.Group, name: str) -> bool:
+    """Say whether `name` is a group in the file itself, without following a link."""
+    import h5py
+
+    # `name in group` would open the file that an external link points to.
+    return isinstance(group.get(name, getlink=True), h5py.HardLink) and isinstance(group[name], h5py.Group)
+
+
+def attribute(node: h5py.Group, name: str, max_items: int = 16) -> object | None:
+    """Return an attribute's value if it is there, a string or a few numbers; None otherwise."""
+    import h5py
+
+    if name not in node.attrs:
+        return None
+    found = node.attrs.get_id(name)
+    if math.prod(found.shape) > max_items:
+        return None
+    if found.dtype.kind not in "fiuS" and h5py.check_string_dtype(found.dtype) is None:
+        return None
+    value = node.attrs[name]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def check_dataset(file: str, name: str, dataset: h5py.Dataset) -> None:
+    """Raise `WeightsError` unless the dataset holds floats, all of them in this file, as many as it declares.
+
+    Call it after the shape has been found right: then reading allocates no more than was expected.
+    """
+    kind = dataset.dtype
+    if kind.kind != "f" or kind.itemsize > 8:
+        raise WeightsError(file, f"{name} holds {kind}, expected float16, float32 or float64")
+    if dataset.external or dataset.is_virtual:
+        raise WeightsError(file, f"{name} keeps its data in another file", "such files are not followed")
+    size = math.prod(dataset.shape) * kind.itemsize
+    if dataset.chunks is None:
+        if dataset.id.get_storage_size() < size:
+            raise WeightsError(
+                file, f"{name} declares {size} bytes, {dataset.id.get_storage_size()} are there"
+            )
+        return
+    plist = dataset.id.get_create_plist()
+    filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+    if not set(filters) <= set(FILTERS) or filters.count(1) > 1:
+        names = ", ".join(FILTERS.get(number, f"filter {number}") for number in filters)
+        raise WeightsError(
+            file, f"{name} is packed by {names}", f"what is read: {', '.join(FILTERS.values())}"
+        )
+    chunk_size = math.prod(dataset.chunks) * kind.itemsize
+    if chunk_size > max(MAX_CHUNK, size):
+        raise WeightsError(file, f"{name} declares chunks of {chunk_size} bytes for {size} bytes of data")
+    stored = []
+    dataset.id.chunk_iter(stored.append)
+    expected = math.prod(math.ceil(n / chunk) for n, chunk in zip(dataset.shape, dataset.chunks, strict=True))
+    if len(stored) != expected:
+        raise WeightsError(file, f"{name} has {len(stored)} of its {expected} chunks")
+    for chunk in stored:
+        if 1 not in filters or chunk.size <= CHECKED_CHUNK or chunk.filter_mask:
+            continue
+        _, packed = dataset.id.read_direct_chunk(chunk.chunk_offset)
+        # Four bytes more where fletcher32's sum was packed along with the data.
+        if len(zlib.decompressobj().decompress(packed, chunk_size + 5)) > chunk_size + 4:
+            raise WeightsError(file, f"{name} unpacks to more than the {chunk_size} bytes that it declares")
+
+
+def read_dataset(dataset: h5py.Dataset, dtype: np.dtype) -> np.ndarray:
+    """Return the values as a contiguous array of `dtype` in the machine's byte order."""
+    # A float64 that float32 cannot hold becomes infinite, which `check_finite` reports.
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(dataset[()], dtype=dtype)

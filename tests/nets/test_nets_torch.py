@@ -1,0 +1,68 @@
+"""Every network with random weights against PyTorch, built from the same table: each layer's output, the image's gradient."""
+
+import numpy as np
+import pytest
+from kernel_checks import assert_close, draw
+from test_nets_build import TINY
+from torch_compare import from_torch, kernel_to_torch, reorder, to_torch, torch
+
+from nst_manual import nn
+from nst_manual.nets import NETWORKS, get_network, rows
+
+F = torch.nn.functional
+MEAN = (103.939, 116.779, 123.68)  # BGR
+
+
+def flatten_rows_first(x):
+    """(N, C, H, W) to (N, H W C)."""
+    return x.permute(0, 2, 3, 1).flatten(1)
+
+
+def outputs_of(network, ours, leaf):
+    """Yield name and output of each row, in PyTorch, with our weights."""
+    x = leaf.flip(1) - torch.tensor(MEAN, dtype=torch.float64)[:, None, None]
+    yield "preprocess", x
+    for row in network.all_rows:
+        parameters = [value for _, value, _ in ours[row.name].parameters()]
+        weights = [kernel_to_torch(parameters[0]).detach(), to_torch(parameters[1]).detach()] if parameters else []
+        match row:
+            case rows.Conv():
+                x = F.conv2d(x, *weights, row.stride, row.padding, row.dilation, row.groups)
+            case rows.ReLU():
+                x = F.relu(x)
+            case rows.MaxPool():
+                x = F.max_pool2d(x, row.kernel_size, row.stride, row.padding, ceil_mode=row.ceil_mode)
+            case rows.Flatten():
+                x = flatten_rows_first(x)
+            case rows.Linear():
+                x = F.linear(x, *weights)
+            case rows.Softmax():
+                x = F.softmax(x, dim=1)
+            case rows.Dropout():
+                pass
+            case _:
+                pytest.fail(f"{row.name}: no counterpart")
+        yield row.name, x
+
+
+def compare(network, ours, side):
+    """Hold every layer's output and the image's gradient against PyTorch's."""
+    x = np.random.default_rng(0).uniform(0, 255, (1, side, side, 3))
+    leaf = to_torch(x)
+    y = ours.forward(x)
+    last = None
+    for name, last in outputs_of(network, ours, leaf):
+        assert_close(ours[name].output, from_torch(last), 1e-10)
+    assert name == ours.names[-1]
+    dy = draw(1, y.shape)
+    last.backward(torch.tensor(reorder(dy)))
+    assert_close(ours.backward(x, dy), from_torch(leaf.grad), 1e-10)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_layer_and_the_image_gradient_are_those_of_pytorch(name):
+    compare(get_network(name).without_top(), nn.load_network(name, "random", dtype="float64"), 32)
+
+
+def test_a_network_with_its_classifier_is_that_of_pytorch():
+    compare(TINY, nn.load_network(TINY, "random", top=True, dtype="float64"), 8)
