@@ -32,7 +32,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
         temporary = None
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise OutputError(str(path), f"cannot be written, {error.strerror or error}") from error
     finally:
@@ -51,7 +51,7 @@ def _mode_of(path: Path) -> int:
         return 0o666 & ~umask
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Bring a rename to the disk; where folders cannot be opened or synced (Windows, some network disks), go on."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

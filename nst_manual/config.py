@@ -127,10 +127,10 @@ class RunConfig(ObjectiveConfig):
     learning_rate: float | None = option(
         None,
         real(0, above=True),
-        "Step of adam (in pixel values) or of gradient-descent (x' = x - rate dx).",
+        "Step of adam (in pixel values), or rate of gradient-descent (x' = x - rate dx).",
         _OPTIMISER,
         "NUMBER",
-        "the preset's",
+        "adam: the preset's; gradient-descent: a first step of 0.1 pixel values",
     )
     history: int = option(
         10, whole(1, 1000), "Corrections that L-BFGS keeps.", _OPTIMISER, "NUMBER"

@@ -63,16 +63,18 @@ def parse_all(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
 # -- kinds of value ------------------------------------------------------------------------------------------------
 
 
-def whole(least: int, most: int) -> Callable[[str, Any], int]:
+def whole(least: int, most: int | None = None) -> Callable[[str, Any], int]:
     """Return the parser of whole numbers of a range."""
 
     def parse(name: str, value: Any) -> int:
-        wanted = f"expected a whole number from {least} to {most}, got {value!r}"
+        span = f"from {least} to {most}" if most is not None else f"of at least {least}"
+        wanted = f"expected a whole number {span}, got {value!r}"
         try:
             number = int(value)
         except (TypeError, ValueError, OverflowError):
             raise UsageError(name, wanted) from None
-        if isinstance(value, (bool, float)) and number != value or not least <= number <= most:
+        fraction = not isinstance(value, str) and number != value  # int() cuts it off without a word
+        if _is_truth(value) or fraction or number < least or (most is not None and number > most):
             raise UsageError(name, wanted)
         return number
 
@@ -86,9 +88,9 @@ def real(least: float, above: bool = False) -> Callable[[str, Any], float]:
         wanted = f"expected a number {'above' if above else 'of at least'} {least:g}, got {value!r}"
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise UsageError(name, wanted) from None
-        if not math.isfinite(number) or number < least or (above and number == least):
+        if _is_truth(value) or not math.isfinite(number) or number < least or (above and number == least):
             raise UsageError(name, wanted)
         return number
 
@@ -136,20 +138,29 @@ def numbers(name: str, value: Any) -> tuple[float, ...]:
 
 def layers(name: str, value: Any) -> tuple[tuple[str, float | None], ...]:
     """Parse layers with optional weights: "relu3_1,relu4_1:0.5", or a sequence of names or of (name, weight)."""
+    wanted = UsageError(name, f"expected layer names, got {value!r}", "such as relu3_1,relu4_1:0.5")
     if isinstance(value, str):
         value = value.split(",")
     elif isinstance(value, Mapping):
         value = value.items()
     found = []
-    for item in value:
-        layer, weight = _layer(item) if isinstance(item, str) else item
-        if not layer:
-            raise UsageError(name, f"expected layer names, got {value!r}", "such as relu3_1,relu4_1:0.5")
+    try:
+        pairs = [_layer(item) if isinstance(item, str) else tuple(item) for item in value]
+    except TypeError:
+        raise wanted from None
+    if not pairs or any(len(pair) != 2 or not isinstance(pair[0], str) or not pair[0] for pair in pairs):
+        raise wanted
+    for layer, weight in pairs:
         found.append((layer, None if weight is None else real(0)(f"{name} {layer}", weight)))
     names = [layer for layer, _ in found]
     if len(set(names)) < len(names):
         raise UsageError(name, f"names a layer twice: {', '.join(names)}")
     return tuple(found)
+
+
+def _is_truth(value: Any) -> bool:
+    """Whether the value is True or False, Python's or NumPy's, which count as numbers elsewhere."""
+    return type(value).__name__ in ("bool", "bool_")
 
 
 def _layer(item: str) -> tuple[str, str | None]:

@@ -1,8 +1,14 @@
-"""Settings of all tests. That this file stands here also puts this folder on the import path: `import reference`."""
+"""Settings of all tests. Because this file stands here, `import reference` finds the helpers beside it."""
+
+import os
+from pathlib import Path
 
 from hypothesis import settings
 
-# The same examples in every run, so that a failure can be repeated and says something about the change at hand.
+# Programs that tests start import the same checkout as the tests, installed or not.
+os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+
+# The same examples in every run: a failure can be repeated, and speaks of the change at hand.
 # To look further: pytest --hypothesis-profile explore
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=100)
 settings.register_profile("explore", deadline=None, database=None, max_examples=1000)

@@ -1,7 +1,7 @@
 """The operations as plain loops over every index: what the kernels are held against.
 
-Nothing here imports the package, nothing is fast, and everything can be read beside its definition. Letters and axes
-are those of the package: images (N, H, W, C), convolution kernels (kh, kw, C / groups, O).
+Nothing here imports the package, nothing is fast, and everything can be read beside its definition. Letters
+and axes are those of the package: images (N, H, W, C), convolution kernels (kh, kw, C / groups, O).
 """
 
 import math
@@ -16,7 +16,7 @@ def positions(size, k, s, p, d=1, ceil_mode=False):
     while count * s + reach <= size + 2 * p:
         count += 1
     end = (count - 1) * s + reach
-    # one more may hang over the end: if something is left to see, and if it begins before the padding behind the image
+    # one more may hang over the end: if something is left to see, and if it begins before the padding behind
     if ceil_mode and end < size + 2 * p and count * s < size + p:
         count += 1
     return count
@@ -43,7 +43,7 @@ def conv_terms(x_shape, w_shape, stride, padding, dilation, groups):
 
 
 def conv(x, w, b, stride, padding, dilation, groups):
-    """y of a convolution."""
+    """Return y of a convolution."""
     rows = positions(x.shape[1], w.shape[0], stride[0], padding[0], dilation[0])
     columns = positions(x.shape[2], w.shape[1], stride[1], padding[1], dilation[1])
     y = np.zeros((x.shape[0], rows, columns, w.shape[3]))
@@ -56,7 +56,7 @@ def conv(x, w, b, stride, padding, dilation, groups):
 
 
 def conv_dx(dy, w, x_shape, stride, padding, dilation, groups):
-    """dx of a convolution."""
+    """Return dx of a convolution."""
     dx = np.zeros(x_shape)
     for at_x, at_w, at_y in conv_terms(x_shape, w.shape, stride, padding, dilation, groups):
         dx[at_x] += dy[at_y] * w[at_w]
@@ -64,7 +64,7 @@ def conv_dx(dy, w, x_shape, stride, padding, dilation, groups):
 
 
 def conv_dw(x, dy, w_shape, stride, padding, dilation, groups):
-    """dw of a convolution."""
+    """Return dw of a convolution."""
     dw = np.zeros(w_shape)
     for at_x, at_w, at_y in conv_terms(x.shape, w_shape, stride, padding, dilation, groups):
         dw[at_w] += x[at_x] * dy[at_y]
@@ -72,7 +72,7 @@ def conv_dw(x, dy, w_shape, stride, padding, dilation, groups):
 
 
 def conv_db(dy):
-    """db of a convolution, or of a linear layer."""
+    """Return db of a convolution, or of a linear layer."""
     db = np.zeros(dy.shape[-1])
     for index in np.ndindex(dy.shape):
         db[index[-1]] += dy[index]
@@ -80,7 +80,7 @@ def conv_db(dy):
 
 
 def max_pool(x, k, stride, padding, dilation=(1, 1), ceil_mode=False):
-    """y of a max-pool, and the winners u kw + v: the first of the largest, NaN larger than all."""
+    """Return y of a max-pool, and the winners u kw + v: the first of the largest, NaN larger than all."""
     n_images, height, width, channels = x.shape
     rows = positions(height, k[0], stride[0], padding[0], dilation[0], ceil_mode)
     columns = positions(width, k[1], stride[1], padding[1], dilation[1], ceil_mode)
@@ -98,7 +98,7 @@ def max_pool(x, k, stride, padding, dilation=(1, 1), ceil_mode=False):
 
 
 def max_pool_dx(dy, winners, x_shape, k, stride, padding, dilation=(1, 1)):
-    """dx of a max-pool: each dy goes to the winner."""
+    """Return dx of a max-pool: each dy goes to the winner."""
     dx = np.zeros(x_shape)
     for n, i, j, c in np.ndindex(dy.shape):
         u, v = divmod(int(winners[n, i, j, c]), k[1])
@@ -129,7 +129,7 @@ def avg_pool_terms(x_shape, k, stride, padding, ceil_mode, count_include_pad):
 
 
 def avg_pool(x, k, stride, padding, ceil_mode=False, count_include_pad=True):
-    """y of an average pool."""
+    """Return y of an average pool."""
     rows = positions(x.shape[1], k[0], stride[0], padding[0], 1, ceil_mode)
     columns = positions(x.shape[2], k[1], stride[1], padding[1], 1, ceil_mode)
     y = np.zeros((x.shape[0], rows, columns, x.shape[3]))
@@ -139,7 +139,7 @@ def avg_pool(x, k, stride, padding, ceil_mode=False, count_include_pad=True):
 
 
 def avg_pool_dx(dy, x_shape, k, stride, padding, ceil_mode=False, count_include_pad=True):
-    """dx of an average pool."""
+    """Return dx of an average pool."""
     dx = np.zeros(x_shape)
     for at_x, at_y, share in avg_pool_terms(x_shape, k, stride, padding, ceil_mode, count_include_pad):
         dx[at_x] += dy[at_y] * share
@@ -147,7 +147,7 @@ def avg_pool_dx(dy, x_shape, k, stride, padding, ceil_mode=False, count_include_
 
 
 def linear(x, w, b):
-    """y of a linear layer."""
+    """Return y of a linear layer."""
     y = np.zeros((x.shape[0], w.shape[1]))
     for n, o in np.ndindex(y.shape):
         y[n, o] = sum(x[n, c] * w[c, o] for c in range(x.shape[1])) + (0 if b is None else b[o])
@@ -155,7 +155,7 @@ def linear(x, w, b):
 
 
 def linear_dx(dy, w):
-    """dx of a linear layer."""
+    """Return dx of a linear layer."""
     dx = np.zeros((dy.shape[0], w.shape[0]))
     for n, c in np.ndindex(dx.shape):
         dx[n, c] = sum(dy[n, o] * w[c, o] for o in range(dy.shape[1]))
@@ -163,7 +163,7 @@ def linear_dx(dy, w):
 
 
 def linear_dw(x, dy):
-    """dw of a linear layer."""
+    """Return dw of a linear layer."""
     dw = np.zeros((x.shape[1], dy.shape[1]))
     for c, o in np.ndindex(dw.shape):
         dw[c, o] = sum(x[n, c] * dy[n, o] for n in range(x.shape[0]))
@@ -171,7 +171,7 @@ def linear_dw(x, dy):
 
 
 def relu(x):
-    """y of a ReLU; NaN stays."""
+    """Return y of a ReLU; NaN stays."""
     y = np.zeros(x.shape)
     for index in np.ndindex(x.shape):
         y[index] = x[index] if x[index] > 0 or math.isnan(x[index]) else 0
@@ -179,7 +179,7 @@ def relu(x):
 
 
 def relu_dx(x, dy):
-    """dx of a ReLU; its derivative at 0 is 0."""
+    """Return dx of a ReLU; its derivative at 0 is 0."""
     dx = np.zeros(x.shape)
     for index in np.ndindex(x.shape):
         dx[index] = dy[index] if x[index] > 0 else 0
@@ -187,7 +187,7 @@ def relu_dx(x, dy):
 
 
 def softmax(x):
-    """y of a softmax over the last axis."""
+    """Return y of a softmax over the last axis."""
     y = np.zeros(x.shape)
     for index in np.ndindex(x.shape[:-1]):
         total = sum(math.exp(value) for value in x[index])
@@ -196,7 +196,7 @@ def softmax(x):
 
 
 def softmax_dx(x, dy):
-    """dx of a softmax, from its Jacobian dy[a] / dx[b] = y[a] ((a == b) - y[b])."""
+    """Return dx of a softmax, from its Jacobian dy[a] / dx[b] = y[a] ((a == b) - y[b])."""
     y, dx = softmax(x), np.zeros(x.shape)
     channels = range(x.shape[-1])
     for index in np.ndindex(x.shape[:-1]):
@@ -206,7 +206,7 @@ def softmax_dx(x, dy):
 
 
 def log_softmax(x):
-    """y of a log-softmax over the last axis."""
+    """Return y of a log-softmax over the last axis."""
     y = np.zeros(x.shape)
     for index in np.ndindex(x.shape[:-1]):
         total = sum(math.exp(value) for value in x[index])
@@ -215,7 +215,7 @@ def log_softmax(x):
 
 
 def log_softmax_dx(x, dy):
-    """dx of a log-softmax, from its Jacobian dy[a] / dx[b] = (a == b) - softmax[b]."""
+    """Return dx of a log-softmax, from its Jacobian dy[a] / dx[b] = (a == b) - softmax[b]."""
     y, dx = softmax(x), np.zeros(x.shape)
     channels = range(x.shape[-1])
     for index in np.ndindex(x.shape[:-1]):
@@ -225,7 +225,7 @@ def log_softmax_dx(x, dy):
 
 
 def gram(f):
-    """G (C, C) of features f (pixels, C): sums over pixels of products of channels, not normalised."""
+    """Return G (C, C) of features f (pixels, C): sums over pixels of products of channels, not normalised."""
     g = np.zeros((f.shape[1], f.shape[1]))
     for c, d in np.ndindex(g.shape):
         g[c, d] = sum(f[pixel, c] * f[pixel, d] for pixel in range(f.shape[0]))
@@ -233,7 +233,7 @@ def gram(f):
 
 
 def gram_df(f, dg):
-    """df (pixels, C) of a Gram matrix, for any upstream dg, symmetric or not."""
+    """Return df (pixels, C) of a Gram matrix, for any upstream dg, symmetric or not."""
     df = np.zeros(f.shape)
     for pixel, c in np.ndindex(f.shape):
         df[pixel, c] = sum((dg[c, d] + dg[d, c]) * f[pixel, d] for d in range(f.shape[1]))

@@ -28,7 +28,9 @@ def reorder(array):
 
 def kernel_to_torch(w):
     """(kh, kw, C / groups, O) to a leaf (O, C / groups, kh, kw), (in, out) to (out, in)."""
-    return torch.tensor(np.ascontiguousarray(w.transpose((3, 2, 0, 1) if w.ndim == 4 else (1, 0)))).requires_grad_()
+    return torch.tensor(
+        np.ascontiguousarray(w.transpose((3, 2, 0, 1) if w.ndim == 4 else (1, 0)))
+    ).requires_grad_()
 
 
 def kernel_from_torch(tensor):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 
@@ -13,13 +14,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # messages name files whose names need not be printable
     sys.stderr.reconfigure(errors="backslashreplace")
     sys.stdout.reconfigure(errors="backslashreplace")
+    warnings.showwarning = _show_warning
     from nst_manual.cli.app import make_app
     from nst_manual.errors import NstError
 
     try:
-        make_app()(arguments, standalone_mode=False)
+        code = make_app()(arguments, standalone_mode=False)
         sys.stdout.flush()
-        return 0
+        return code if isinstance(code, int) else 0  # a number where help or the version was asked for
     except NstError as error:
         if "--debug" in arguments:
             raise
@@ -39,7 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{type(error).__name__}: {error} (run again with --debug for the traceback)", 1)
 
 
+def _show_warning(message: object, *where: object) -> None:
+    """Print a warning as one line: where in our code it was found tells the user nothing."""
+    print("warning: " + " ".join(str(message).split()), file=sys.stderr)
+
+
 def _fail(message: str, code: int) -> int:
-    """Print the message as one line."""
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    """Print the message as one line; without one, help was printed already."""
+    if message:
+        print("error: " + " ".join(message.split()), file=sys.stderr)
     return code

@@ -50,8 +50,10 @@ def get(
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from nst_manual.cli.console import stderr
-    from nst_manual.store import get_weights
+    from nst_manual.store import get_weights, known_file
 
+    for name in names:
+        known_file(name)  # raises before anything is fetched
     for name in names:
         with Progress(
             TextColumn(name), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=stderr()

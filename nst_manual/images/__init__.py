@@ -1,6 +1,7 @@
 """Pictures: from files to pixels, from pixels to the network and back, and to files.
 
-Everywhere in this folder a picture is an array (H, W, 3), RGB, sRGB, on 0..255; only the network sees (1, H, W, 3).
+Everywhere in this folder a picture is an array (H, W, 3), RGB, sRGB, on 0..255; only the network sees
+(1, H, W, 3).
 """
 
 from nst_manual.images.metadata import read_metadata

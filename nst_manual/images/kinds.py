@@ -1,7 +1,7 @@
 """Which kinds of picture are read: a closed list, told apart by the first bytes and never by the file's name.
 
-The list is closed because every decoder is a way in for a hostile file, and because some formats that Pillow knows start
-other programs (EPS) or hold no picture of one kind (FITS).
+The list is closed because every decoder is a way in for a hostile file, and because some formats that Pillow
+knows start other programs (EPS) or hold measurements that are no picture yet (FITS).
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def unsupported_name(head: bytes) -> str | None:
 def png_damage(file: BinaryIO) -> str | None:
     """Return what is wrong with the chunks of a PNG file, or None; other files are passed over.
 
-    Decoders stop where the last row is complete, so that a lost end goes unnoticed; the check sums of the chunks show
-    it. Only critical chunks count (first letter a capital): a damaged comment does not hurt the picture.
+    Decoders stop where the last row is complete, so that a lost end goes unnoticed; the check sums of the chunks
+    show it. Only critical chunks count (first letter a capital): a damaged comment does not hurt the picture.
     """
     file.seek(0)
     if file.read(8) != _PNG:

@@ -17,7 +17,7 @@ class NotFiniteError(DivergedError, ValueError):
 
 
 def to_network(pixels: np.ndarray, dtype: str = "float32") -> np.ndarray:
-    """Return (H, W, 3) as the network's image (1, H, W, 3): a copy, contiguous, of `dtype`; values unchanged, 0..255.
+    """Return (H, W, 3) as the network's image (1, H, W, 3): a contiguous copy of `dtype`, values 0..255 unchanged.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
     Raises
     ------
     NotFiniteError
-        NaN or infinity among the values: a cast would turn them into arbitrary bytes. It is a `DivergedError`.
+        NaN or infinity among the values: a cast would make arbitrary bytes of them. A `DivergedError`.
     ShapeError
         Another shape.
     """

@@ -1,4 +1,4 @@
-"""Read a picture from a path, a Pillow image or an array; every fault of a file ends in an error that names it."""
+"""Read a picture from a path, a Pillow image or an array; a faulty file ends in an error that names it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ _PILLOW = threading.RLock()
 def read_image(source: str | os.PathLike[str] | Image.Image | np.ndarray, what: str = "image") -> np.ndarray:
     """Return a picture upright, in sRGB.
 
-    A file is known by its content, whatever its name says: JPEG, PNG, WebP, TIFF, BMP, GIF, PPM. EXIF orientation is
-    applied, an ICC profile converted to sRGB, alpha flattened on white. Of an animation or a file of many pages the
-    first is taken, with an `ImageWarning`. CMYK without a profile is converted by Pillow's simple formula.
+    A file is known by its content, whatever its name says: JPEG, PNG, WebP, TIFF, BMP, GIF, PPM. EXIF orientation
+    is applied, an ICC profile converted to sRGB, alpha flattened on white. Of an animation or a file of many
+    pages the first is taken, with an `ImageWarning`. CMYK without a profile is converted by Pillow's simple
+    formula.
 
-    Grey of 16 bits keeps its fractions. Colour of 16 bits a channel is scaled to 8 by Pillow, which has no mode for
-    more (it keeps the high byte). Float grey is 0..1, or 0..255 (with a warning).
+    Grey of 16 bits keeps its fractions. Colour of 16 bits a channel is scaled to 8 by Pillow, which has no mode
+    for more (it keeps the high byte). Float grey is 0..1, or 0..255 (with a warning).
 
     Parameters
     ----------
@@ -53,11 +54,11 @@ def read_image(source: str | os.PathLike[str] | Image.Image | np.ndarray, what: 
     Raises
     ------
     ImageError
-        Missing, not a file, unreadable, empty, not an image, not a supported one, truncated or damaged; an array of
-        another shape or type.
+        Missing, not a file, unreadable, empty, not an image, not a supported one, truncated or damaged; an array
+        of another shape or type.
     ResourceError
-        More than `MAX_PIXELS` pixels, known before decoding (the environment variable ``NST_MANUAL_MAX_PIXELS`` sets
-        another limit), or not enough memory.
+        More than `MAX_PIXELS` pixels, known before decoding (the environment variable ``NST_MANUAL_MAX_PIXELS``
+        sets another limit), or not enough memory.
     """
     from PIL import Image
 
@@ -75,7 +76,7 @@ def read_image(source: str | os.PathLike[str] | Image.Image | np.ndarray, what: 
 
 @contextlib.contextmanager
 def opened_image(path: str | os.PathLike[str], what: str) -> Iterator[tuple[Image.Image, str]]:
-    """Open a picture and give (image, name for messages): the header is read, nothing decoded; see `read_image`."""
+    """Give (image, name for messages) of a file: the header is read, nothing decoded; see `read_image`."""
     name = f"{what} {shown(path)}"
     with _open_file(path, name) as file:
         head = head_of(file)
@@ -187,7 +188,7 @@ def _pillow(name: str) -> Iterator[None]:
     limit = _limit()
     with _PILLOW, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        # Pillow warns above its limit and raises above twice that; as an error the warning makes one limit of them
+        # Pillow warns above its limit and raises above twice that; with the warning as an error there is one limit
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, limit
         try:
@@ -207,7 +208,7 @@ def _pillow(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def faults_of_decoders(name: str) -> Iterator[None]:
-    """Within, whatever a decoder stumbles over (OSError, SyntaxError, struct.error, IndexError ...) means damage."""
+    """Within, whatever a decoder stumbles over (OSError, SyntaxError, struct.error ...) means damage."""
     from PIL import Image, UnidentifiedImageError
 
     passed_on = (

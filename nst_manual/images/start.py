@@ -22,13 +22,14 @@ def start_image(
     seed: int = 0,
     noise_std: float = NOISE_STD,
     image: np.ndarray | None = None,
+    mean_colour: tuple[float, float, float] = MEAN_COLOUR,
 ) -> np.ndarray:
     """Return the picture that the optimiser begins with.
 
     Parameters
     ----------
     kind : {"content", "noise", "grey", "image"}
-        A copy of the content; `MEAN_COLOUR` plus noise; 127.5 everywhere; the given picture at the content's size.
+        A copy of the content; `mean_colour` plus noise; 127.5 everywhere; the given picture at the content's size.
     content : numpy.ndarray
         (H, W, 3), 0..255.
     seed : int
@@ -37,6 +38,9 @@ def start_image(
         Standard deviation of the noise in pixel units, those of 0..255, in each channel. The noise is not clipped.
     image : numpy.ndarray, optional
         (h, w, 3), 0..255, for "image".
+
+    mean_colour : three floats
+        RGB, 0..255: what the network sees as zero.
 
     Returns
     -------
@@ -52,7 +56,7 @@ def start_image(
         return np.array(content, np.float32, order="C")
     if kind == "noise":
         noise = np.random.default_rng(seed).standard_normal(content.shape, dtype=np.float32)
-        return np.asarray(MEAN_COLOUR, np.float32) + np.float32(noise_std) * noise
+        return np.asarray(mean_colour, np.float32) + np.float32(noise_std) * noise
     if kind == "grey":
         return np.full(content.shape, 127.5, np.float32)
     if kind == "image":

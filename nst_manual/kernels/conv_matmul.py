@@ -39,8 +39,8 @@ def forward(
         for n, rows in _bands(x, w, size, stride):
             columns = _columns(xp, x[n : n + 1, ..., cs], w.shape[:2], rows, size[1], stride, dilation)
             band = y[n, rows, :, os]
-            if groups == 1:
-                xp.matmul(columns, matrix, out=band.reshape(-1, o))  # a view: no copy of the result
+            if groups == 1 and y.flags.c_contiguous:
+                xp.matmul(columns, matrix, out=band.reshape(-1, o))  # a view: the result is not copied
             else:
                 band[...] = (columns @ matrix).reshape(band.shape)
             if b is not None:

@@ -3,7 +3,7 @@
     y[n, i, j, c]  = max over u, v of x[n, i s + u d - p, j s + v d - p, c]        (outside the image: -infinity)
     dx gets dy at the window's maximum; a tie goes to the first in row-major order, as in PyTorch.
 
-NaN wins over every number, as in PyTorch. Forward can return the winners (the kernel position u kw + v, one byte where
+NaN wins over every number, the first NaN of several over the others. Forward can return the winners (the kernel position u kw + v, one byte where
 that fits), which is all that backward needs. Complex input is compared by its real part.
 """
 
@@ -21,17 +21,25 @@ def forward(
     """Return y (N, Ho, Wo, C) and the winning positions (N, Ho, Wo, C) for x (N, H, W, C)."""
     xp = array_module(x)
     size = output_shape(x.shape, k, stride, padding, dilation, ceil_mode)
-    x = _padded(xp, x, k, size, stride, padding, dilation)
+    image = x.shape[1:3]
+    beyond = overhang(image, k, size, stride, padding, dilation)
+    x = pad(xp, x, padding, -xp.inf, beyond)
+    # where a window has met a pixel of the image yet: its first one wins over the padding even if it is -infinity
+    met = None if padding == beyond == (0, 0) else xp.zeros((*size, 1), bool)
     y = xp.empty((x.shape[0], *size, x.shape[3]), x.dtype) if out is None else out
     y[...] = position(x, 0, 0, size, stride, dilation)
     winner = xp.zeros(y.shape, xp.uint8 if k[0] * k[1] <= 256 else xp.int64)
     for u in range(k[0]):
         for v in range(k[1]):
-            if u == v == 0:
-                continue
+            if met is None and u == v == 0:
+                continue  # y begins with it
             seen = position(x, u, v, size, stride, dilation)
             # "not <=" and not ">": true for a NaN; once a NaN is in y, `y == y` keeps it and its position
             wins = ~(seen.real <= y.real) & (y.real == y.real)
+            if met is not None:
+                inside = _inside(xp, u, v, image, size, stride, padding, dilation)
+                wins |= inside & ~met
+                met |= inside
             xp.copyto(y, seen, where=wins)
             xp.copyto(winner, winner.dtype.type(u * k[1] + v), where=wins)
     return y, winner
@@ -57,7 +65,7 @@ def input_gradient(
     dx = xp.zeros(shape, dy.dtype)
     for u in range(k[0]):
         for v in range(k[1]):
-            position(dx, u, v, size, stride, dilation)[...] += dy * (winner == u * k[1] + v)
+            position(dx, u, v, size, stride, dilation)[...] += xp.where(winner == u * k[1] + v, dy, 0)
     dx = crop(dx, padding, (height, width))
     if out is None:
         return xp.ascontiguousarray(dx)
@@ -72,6 +80,12 @@ def overhang(image: Pair, k: Pair, size: Pair, stride: Pair, padding: Pair, dila
     )
 
 
-def _padded(xp: Any, x: Any, k: Pair, size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Any:
-    """Return x with -infinity around it, wide enough for every window."""
-    return pad(xp, x, padding, -xp.inf, overhang(x.shape[1:3], k, size, stride, padding, dilation))
+def _inside(
+    xp: Any, u: int, v: int, image: Pair, size: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> Any:
+    """Return where (Ho, Wo, 1) kernel position (u, v) meets a pixel of the image and not its border."""
+    rows, columns = (
+        xp.arange(size[a]) * stride[a] + (u, v)[a] * dilation[a] - padding[a] for a in (0, 1)
+    )
+    rows, columns = (rows >= 0) & (rows < image[0]), (columns >= 0) & (columns < image[1])
+    return (rows[:, None] & columns)[..., None]

@@ -3,7 +3,7 @@
     y  = x  where x > 0, else 0
     dx = dy where x > 0, else 0          (the derivative at 0 is taken as 0)
 
-NaN passes through forward, so that a broken network is seen and not painted over. Complex input is split by its real
+NaN passes through forward, so that a broken network is seen and not painted over; backward it counts as not positive. Complex input is split by its real
 part, which is what a complex-step derivative needs.
 """
 
@@ -29,4 +29,9 @@ def forward(x: Any, *, out: Any = None) -> Any:
 def input_gradient(x: Any, dy: Any, *, out: Any = None) -> Any:
     """Return dx, shaped as x."""
     xp = array_module(x)
-    return xp.multiply(dy, x.real > 0, out=out)
+    if out is None:
+        return xp.where(x.real > 0, dy, 0)
+    # not dy times the mask: infinity times 0 is no 0
+    out[...] = 0
+    xp.copyto(out, dy, where=x.real > 0)
+    return out

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
+from collections.abc import Iterable
 from typing import Any
 
 from nst_manual.errors import ShapeError, UsageError
@@ -18,9 +21,14 @@ def pair(value: int | Pair, what: str, least: int = 0) -> Pair:
     UsageError
         It is neither an int nor two ints, or one is below `least`.
     """
-    values = (value, value) if isinstance(value, int) else tuple(value)
-    if len(values) != 2 or not all(isinstance(v, int) and v >= least for v in values):
-        raise UsageError(what, f"expected an int or a pair of ints of at least {least}, got {value!r}")
+    wanted = UsageError(what, f"expected an int or a pair of ints of at least {least}, got {value!r}")
+    try:
+        values = tuple(value) if isinstance(value, Iterable) else (value, value)
+        values = tuple(operator.index(v) for v in values)  # NumPy's ints too, but no floats
+    except TypeError:
+        raise wanted from None
+    if len(values) != 2 or min(values) < least:
+        raise wanted
     return values
 
 
@@ -38,7 +46,10 @@ def output_shape(
         raise ShapeError("input", f"expected (N, H, W, C), got shape {tuple(x_shape)}")
     h, w = (output_size(x_shape[1 + a], k[a], s[a], p[a], d[a], ceil_mode) for a in (0, 1))
     if h < 1 or w < 1:
-        least = tuple(d[a] * (k[a] - 1) + 1 - 2 * p[a] for a in (0, 1))
+        least = [
+            next(n for n in itertools.count(1) if output_size(n, k[a], s[a], p[a], d[a], ceil_mode) > 0)
+            for a in (0, 1)
+        ]
         raise ShapeError(
             "input",
             f"{x_shape[1]} x {x_shape[2]} pixels do not hold one window, expected at least {least[0]} x {least[1]}",

@@ -55,7 +55,7 @@ def build(
     weights: Weights,
     pooling: str = "max",
     preprocessing: Preprocessing | None = None,
-    dtype: str = "float32",
+    dtype: str | None = None,
 ) -> Sequential:
     """Return the network as modules, each named as its row, behind a `Preprocess` called "preprocess".
 
@@ -68,11 +68,12 @@ def build(
         "max" (the table's own), "max-ceil" (the same in ceil mode) or "average".
     preprocessing : Preprocessing, optional
         In place of the weights' own.
-    dtype : str
-        Of the preprocessing; the weights' own, usually.
+    dtype : str, optional
+        Of the preprocessing; without, that of the weights.
     """
     if pooling not in POOLINGS:
         raise unknown_name("pooling", pooling, POOLINGS)
+    dtype = dtype or next((weight.dtype.name for weight, _ in weights.arrays.values()), "float32")
     first = Preprocess(preprocessing or weights.preprocessing, dtype)
     first.name = "preprocess"
     modules: list[Module] = [first]

@@ -10,6 +10,7 @@ from nst_manual.errors import UsageError
 from nst_manual.kernels.conv import DEFAULT, get_algorithm
 from nst_manual.kernels.window import Pair, output_shape, pair
 from nst_manual.nn.parameters import WithParameters
+from nst_manual.options import whole
 
 
 class Conv2d(WithParameters):
@@ -49,6 +50,8 @@ class Conv2d(WithParameters):
         rng: Any = None,
         dtype: str = "float32",
     ) -> None:
+        for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
+            whole(1)(name, value)
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise UsageError("groups", f"{groups} does not divide {in_channels} and {out_channels} channels")
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups

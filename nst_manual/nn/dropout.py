@@ -17,7 +17,7 @@ class Dropout(Module):
     Parameters
     ----------
     p : float
-        0 <= p < 1.
+        0 <= p <= 1.
     rng : seed or numpy.random.Generator, optional
     """
 
@@ -25,8 +25,8 @@ class Dropout(Module):
     mask: Any = None
 
     def __init__(self, p: float = 0.5, *, rng: Any = None) -> None:
-        if not 0 <= p < 1:
-            raise UsageError("p", f"expected a probability of at least 0 and less than 1, got {p}")
+        if not 0 <= p <= 1:
+            raise UsageError("p", f"expected a probability from 0 to 1, got {p}")
         self.p = p
         self.rng = np.random.default_rng(rng)
 
@@ -35,7 +35,8 @@ class Dropout(Module):
         self.mask = None
         if self.training:
             kept = self.rng.random(x.shape) >= self.p
-            self.mask = array_module(x).asarray(kept / (1 - self.p), dtype=x.real.dtype)
+            scale = 1 / (1 - self.p) if self.p < 1 else 0
+            self.mask = array_module(x).asarray(kept * scale, dtype=x.real.dtype)
         self.output = x if self.mask is None else x * self.mask
         return self.output
 

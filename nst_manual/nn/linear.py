@@ -8,6 +8,7 @@ import numpy as np
 
 from nst_manual.kernels import linear
 from nst_manual.nn.parameters import WithParameters
+from nst_manual.options import whole
 
 
 class Linear(WithParameters):
@@ -33,6 +34,8 @@ class Linear(WithParameters):
         rng: Any = None,
         dtype: str = "float32",
     ) -> None:
+        for name, value in (("in_features", in_features), ("out_features", out_features)):
+            whole(1)(name, value)
         self.in_features, self.out_features = in_features, out_features
         self.set_parameters((in_features, out_features), out_features, bias, parameters, rng, dtype)
 

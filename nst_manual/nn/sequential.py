@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 from nst_manual.errors import ShapeError, UsageError, unknown_name
@@ -18,6 +19,9 @@ class Sequential(Module):
 
     A loss module among them adds its own gradient to the dy that passes, so a backward pass that starts with dy = 0
     arrives at the image with the gradient of `loss`, the sum over all modules.
+
+    Between forward and backward the buffers of the modules belong to the network: whoever runs a single module of it on
+    other arrays in between runs `forward` of the network again.
 
     Parameters
     ----------
@@ -47,10 +51,16 @@ class Sequential(Module):
         self._insert(self.index(name) + 1, module)
 
     def _insert(self, index: int, module: Module) -> None:
-        module.name = module.name or f"{type(module).__name__.lower()}{index}"
-        if module.name in self.names:
+        names = self.names
+        if module.name in names:
             raise UsageError("module name", f"{module.name!r} stands in the network already")
+        if not module.name:
+            kind = type(module).__name__.lower()
+            module.name = next(name for n in count(index) if (name := f"{kind}{n}") not in names)
+        if self.training:
+            module.training = True
         self.modules.insert(index, module)
+        self._input = None  # what the modules hold is no longer this network's
 
     @property
     def names(self) -> list[str]:
@@ -99,7 +109,7 @@ class Sequential(Module):
 
     def acc_grad_parameters(self, x: Any, dy: Any) -> None:
         """Let every module add the gradients of its parameters; after `update_grad_input`."""
-        upstream = [module.grad_input for module in self.modules[1:]] + [dy]
+        upstream = [*(module.grad_input for module in self.modules), dy][1:]
         for module, inputs, dy in zip(self.modules, self._inputs(x), upstream, strict=True):
             module.acc_grad_parameters(inputs, dy)
 

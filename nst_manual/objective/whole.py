@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from nst_manual.config import ObjectiveConfig, objective_config
-from nst_manual.errors import DivergedError, UsageError
+from nst_manual.errors import DivergedError, ShapeError, UsageError
 from nst_manual.images import read_image, scale_to, to_network
 from nst_manual.losses import ContentLoss, LossModule, StyleLoss, TotalVariation, capture, gram
 from nst_manual.nets import Network, get_network
 from nst_manual.nets.geometry import layers as geometry
 from nst_manual.nets.geometry import parameter_shapes
 from nst_manual.nn import Sequential, build
-from nst_manual.store import Weights, default_network, load_weights
+from nst_manual.store import default_network, load_weights
 
 
 class Objective:
@@ -52,10 +52,12 @@ class Objective:
     """
 
     def __init__(
-        self, content: Any, styles: Sequence[Any], *, config: ObjectiveConfig | None = None, **options: Any
+        self, content: Any, styles: Iterable[Any], *, config: ObjectiveConfig | None = None, **options: Any
     ) -> None:
+        if config is not None and options:
+            raise UsageError("options", f"expected config or options, got both ({', '.join(options)})")
         self.config = config = config or objective_config(_paths_as_text(options))
-        styles = [styles] if _is_image(styles) else list(styles)
+        styles = [styles] if is_image(styles) else list(styles)
         blend = _blend(config.style_blend, len(styles))
         # images first: a wrong path is told at once, not after the weights have been read
         self.content = scale_to(read_image(content, "content"), config.size)
@@ -76,6 +78,12 @@ class Objective:
     def shape(self) -> tuple[int, int, int, int]:
         """The shape of the images that it takes: (1, H, W, 3)."""
         return (1, *self.content.shape)
+
+    @property
+    def mean_colour(self) -> np.ndarray:
+        """The colour (3,) that the preprocessing maps to zero, RGB, 0..255."""
+        first = self.network["preprocess"]
+        return (first.shift / first.factor)[:: first.step]
 
     @property
     def loss(self) -> float:
@@ -110,9 +118,17 @@ class Objective:
         DivergedError
             The loss is not finite; the message names the module.
         """
-        x = image if image.dtype.kind == "c" else np.asarray(image, self.config.dtype)
+        x = np.asarray(image)
+        if x.dtype.kind != "c":  # a complex image is the complex step of a gradient check
+            x = x.astype(self.config.dtype, copy=False)
         if x.shape != self.shape:
-            raise UsageError("image", f"expected shape {self.shape}, got {x.shape}")
+            raise ShapeError("image", f"expected shape {self.shape}, got {x.shape}")
+        # what overflows is told below, by the name of its loss
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._evaluate(x)
+
+    def _evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """Pass forward and back."""
         y = self.network.update_output(x)
         for name, loss in self.losses.items():
             if not math.isfinite(abs(loss)):
@@ -164,15 +180,13 @@ def _make_network(config: ObjectiveConfig, pictures: list[np.ndarray]) -> tuple[
     network = network.upto(names[last]) if wanted else Network(network.name, (), ())
     for picture in pictures:
         geometry(network, picture.shape[:2])  # raises where the picture is too small
-    weights = load_weights(config.weights, network.name, parameter_shapes(network), config.seed, config.dtype)
+    # without layers there is nothing to read, and nothing that need be installed
+    source = config.weights if network.rows else "random"
+    weights = load_weights(source, network.name, parameter_shapes(network), config.seed, config.dtype)
     scale = weights.preprocessing.scale * config.settings.pixel_scale
     preprocessing = replace(weights.preprocessing, scale=scale)
     built = build(network, weights, config.chosen("pooling"), preprocessing, config.dtype)
-    return built, note or _note(network.name, weights)
-
-
-def _note(name: str, weights: Weights) -> str:
-    return "; ".join([f"{name}, weights {weights.source}", *weights.warnings])
+    return built, "; ".join([note or f"{network.name}, weights {weights.source}", *weights.warnings])
 
 
 def _blend(shares: tuple[float, ...] | None, count: int) -> tuple[float, ...]:
@@ -181,13 +195,15 @@ def _blend(shares: tuple[float, ...] | None, count: int) -> tuple[float, ...]:
         raise UsageError("styles", "expected at least one painting")
     shares = shares or (1.0,) * count
     if len(shares) != count:
-        raise UsageError("--style-blend", f"expected {count} numbers, one for each painting, got {len(shares)}")
-    return tuple(share / sum(shares) for share in shares)
+        raise UsageError("--style-blend", f"expected one number for each of {count} paintings, got {len(shares)}")
+    largest = max(shares)  # so that the sum of shares near the largest float is one
+    whole = sum(share / largest for share in shares)
+    return tuple(share / largest / whole for share in shares)
 
 
-def _is_image(styles: Any) -> bool:
+def is_image(styles: Any) -> bool:
     """Whether `styles` is one image where a list of them was asked for."""
-    return isinstance(styles, (str, os.PathLike, np.ndarray)) or not isinstance(styles, Sequence)
+    return isinstance(styles, (str, os.PathLike, np.ndarray)) or not isinstance(styles, Iterable)
 
 
 def _paths_as_text(options: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,8 @@ Differs from neural-style, whose L-BFGS takes steps of length one without a sear
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from nst_manual.optim.base import Function, OnIteration, Result, nothing
@@ -37,16 +39,22 @@ class ScipyLBFGS:
         from scipy.optimize import minimize
 
         shape, dtype = x.shape, x.dtype
+        # SciPy's very first step has length 1, whatever the problem; spread over an image that is next to nothing, and
+        # the line search evaluates half a dozen times until it is long enough. In this unit it is 1 in each pixel.
+        unit = math.sqrt(x.size)
         done = 0
 
+        def image(flat: np.ndarray) -> np.ndarray:
+            return (flat * unit).reshape(shape).astype(dtype)
+
         def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            loss, gradient = f(flat.reshape(shape).astype(dtype))
-            return loss, gradient.ravel().astype(np.float64)
+            loss, gradient = f(image(flat))
+            return loss, gradient.ravel().astype(np.float64) * unit
 
         def callback(flat: np.ndarray) -> None:
             nonlocal done
             done += 1
-            on_iteration(done, flat.reshape(shape).astype(dtype))
+            on_iteration(done, image(flat))
 
         message = ""
         while done < iterations:
@@ -61,9 +69,14 @@ class ScipyLBFGS:
                 "gtol": 0.0,
             }
             result = minimize(
-                function, x.ravel().astype(np.float64), jac=True, method="L-BFGS-B", callback=callback, options=options
+                function,
+                x.ravel().astype(np.float64) / unit,
+                jac=True,
+                method="L-BFGS-B",
+                callback=callback,
+                options=options,
             )
-            x = result.x.reshape(shape).astype(dtype)
+            x = image(result.x)
             if done == before:
                 message = f"L-BFGS found no lower point after {done} iterations ({result.message})"
                 break

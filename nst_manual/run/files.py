@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nst_manual.config import RunConfig
+from nst_manual.errors import OutputError
 from nst_manual.images import check_output, check_target, save_image
 from nst_manual.objective import Objective
 from nst_manual.run.events import Observer
@@ -45,12 +46,18 @@ def run_to_files(content: str, styles: Sequence[str], target: Path, config: RunC
 def _check_outputs(inputs: list[str], target: Path, config: RunConfig) -> None:
     """Refuse outputs that cannot be written, or that would replace an input or one another."""
     check_output(target, inputs, config.force)
-    others: list[str | Path] = [*inputs, target]
+    outputs = {"the picture": target}
     if config.progress_sheet:
-        check_output(config.progress_sheet, others, config.force)
-        others.append(config.progress_sheet)
+        check_output(config.progress_sheet, inputs, config.force)
+        outputs["--progress-sheet"] = Path(config.progress_sheet)
     if config.log:
-        check_target(config.log, others, config.force)
+        check_target(config.log, inputs, config.force)
+        outputs["--log"] = Path(config.log)
+    places: dict[Path, str] = {}
+    for what, path in outputs.items():
+        other = places.setdefault(path.resolve(), what)
+        if other != what:
+            raise OutputError(str(path), f"is asked for twice, by {other} and {what}")
 
 
 def _introduction(content: str, styles: Sequence[str], objective: Objective) -> list[str]:

@@ -23,7 +23,7 @@ from nst_manual.run.signals import StopRequest, stop_request
 OPTIMIZERS = {
     "lbfgs": lambda config: ScipyLBFGS(config.history),
     "adam": lambda config: Adam(config.chosen("learning_rate")),
-    "gradient-descent": lambda config: GradientDescent(config.chosen("learning_rate")),
+    "gradient-descent": lambda config: GradientDescent(config.learning_rate),
 }
 
 
@@ -74,7 +74,7 @@ def prepare(content: Any, styles: Sequence[Any], config: RunConfig) -> tuple[Obj
     if kind not in ("content", "noise", "grey"):
         kind, picture = "image", read_image(kind, "--init")
     objective = Objective(content, styles, config=config)
-    start = start_image(kind, objective.content, config.seed, config.chosen("noise_std"), picture)
+    start = start_image(kind, objective.content, config.seed, config.chosen("noise_std"), picture, objective.mean_colour)
     return objective, start
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from nst_manual.store.check import check_weights
 from nst_manual.store.find import cache_folder, default_network, find_weights, list_weights
 from nst_manual.store.form import CAFFE_BGR, Preprocessing, Weights
-from nst_manual.store.get import get_weights
+from nst_manual.store.get import get_weights, known_file
 from nst_manual.store.load import load_weights
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "default_network",
     "find_weights",
     "get_weights",
+    "known_file",
     "list_weights",
     "load_weights",
 ]

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from nst_manual.atomic import _sync_folder
+from nst_manual.atomic import sync_folder
 from nst_manual.errors import WeightsError
 
 try:
@@ -83,7 +83,7 @@ def download(url: str, path: Path, checksum: str, progress: Progress | None = No
             if fcntl is None:
                 file.close()  # Windows renames no open file; elsewhere it stays locked until it has its name
             os.replace(part, path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as error:
         raise WeightsError(str(part), f"cannot be written, {error.strerror or error}") from error
     return path

@@ -73,9 +73,9 @@ def default_network() -> tuple[str, str]:
     VGG-19 is the paper's; it is taken where its weights are installed. VGG-16's come with the package.
     """
     if path := find_weights("vgg19"):
-        return "vgg19", f"network vgg19, weights {path} (--network vgg16 takes the smaller one)"
+        return "vgg19", f"vgg19, weights {path} (--network vgg16 takes the smaller one)"
     return "vgg16", (
-        "network vgg16, bundled weights; vgg19, the network of the paper, is not installed "
+        "vgg16, bundled weights; vgg19, the network of the paper, is not installed "
         "(`nst-manual weights get vgg19` fetches it, 80 MB)"
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from nst_manual.errors import WeightsError, unknown_name
 from nst_manual.store.checksum import checksum
 from nst_manual.store.find import cache_folder
-from nst_manual.store.known import KNOWN
+from nst_manual.store.known import KNOWN, Known
 
 
 def get_weights(name: str, progress: Callable[[int, int | None], None] | None = None) -> Path:
@@ -29,9 +29,7 @@ def get_weights(name: str, progress: Callable[[int, int | None], None] | None = 
         The server cannot be reached, refuses, breaks off again and again, or sends something else; the cache
         cannot be written; or another process is downloading the same file.
     """
-    if name not in KNOWN:
-        raise unknown_name("weights", name, KNOWN)
-    known = KNOWN[name]
+    known = known_file(name)
     path = cache_folder() / known.file
     algorithm, _, expected = known.checksum.partition(":")
     try:
@@ -46,3 +44,10 @@ def get_weights(name: str, progress: Callable[[int, int | None], None] | None = 
     from nst_manual.store.download import download
 
     return download(known.url, path, known.checksum, progress)
+
+
+def known_file(name: str) -> Known:
+    """Return what is known of the published file called `name`; raise `UsageError` where there is none."""
+    if name not in KNOWN:
+        raise unknown_name("weights", name, KNOWN)
+    return KNOWN[name]

@@ -45,7 +45,14 @@ def test_every_small_geometry_of_an_axis(algorithm, axis):
                 return (value, other) if axis == 0 else (other, value)
 
             case = Conv(
-                (1, *along(side, 1), 1), along(k, 1), 1, along(s, 1), along(p, 0), along(d, 1), band_bytes=1, seed=k
+                (1, *along(side, 1), 1),
+                along(k, 1),
+                1,
+                along(s, 1),
+                along(p, 0),
+                along(d, 1),
+                band_bytes=1,
+                seed=k,
             )
             check_conv_by_loops(algorithm, case)
 
@@ -56,12 +63,17 @@ def test_the_result_does_not_depend_on_how_many_rows_a_band_has(algorithm, rows)
     case = Conv(x=(2, 6, 5, 4), out=6, groups=2, stride=(1, 2))
     x, w, b, dy = case.arrays()
     row_bytes = dy.shape[2] * w[..., 0].size * 8
-    check_conv_by_loops(algorithm, Conv(x=x.shape, out=6, groups=2, stride=(1, 2), band_bytes=rows * row_bytes))
+    check_conv_by_loops(
+        algorithm, Conv(x=x.shape, out=6, groups=2, stride=(1, 2), band_bytes=rows * row_bytes)
+    )
 
 
 def test_small_bands_are_several():
     with bands_of(1):
-        assert len(list(conv_matmul._bands(np.zeros((2, 8, 8, 3)), np.zeros((3, 3, 3, 4)), (6, 6), (1, 1)))) == 12
+        assert (
+            len(list(conv_matmul._bands(np.zeros((2, 8, 8, 3)), np.zeros((3, 3, 3, 4)), (6, 6), (1, 1))))
+            == 12
+        )
 
 
 @every_algorithm
@@ -69,7 +81,10 @@ def test_float32_is_as_exact_as_float32_is(algorithm):
     case = Conv(x=(1, 12, 12, 16), out=16)
     x, w, b, dy = (array.astype("float32") for array in case.arrays())
     exact = [array.astype(float) for array in (x, w, b, dy)]
-    y, dx = algorithm.forward(x, w, b, *case.geometry), algorithm.input_gradient(dy, w, x.shape, *case.geometry)
+    y, dx = (
+        algorithm.forward(x, w, b, *case.geometry),
+        algorithm.input_gradient(dy, w, x.shape, *case.geometry),
+    )
     assert relative_error(y, algorithm.forward(*exact[:3], *case.geometry)) < 5e-6
     assert relative_error(dx, algorithm.input_gradient(exact[3], exact[1], x.shape, *case.geometry)) < 5e-6
 

@@ -1,4 +1,4 @@
-"""What holds for every kernel: types of results, `out=`, inputs left alone, memory layout, batches, the upstream."""
+"""What holds for every kernel: types, `out=`, inputs left alone, memory layout, batches, the upstream."""
 
 from dataclasses import dataclass, field
 
@@ -80,13 +80,17 @@ for name, algorithm in ALGORITHMS.items():
     CALLS |= {
         f"conv {name}": Call(lambda x, w, b, a=algorithm, **o: a.forward(x, w, b, *CONV, **o), [X, W, (6,)]),
         f"conv {name}, one group": Call(
-            lambda x, w, b, a=algorithm, **o: a.forward(x, w, b, (1, 1), (0, 1), (1, 1), 1, **o), [X, (3, 3, 4, 5), (5,)]
+            lambda x, w, b, a=algorithm, **o: a.forward(x, w, b, (1, 1), (0, 1), (1, 1), 1, **o),
+            [X, (3, 3, 4, 5), (5,)],
         ),
         f"conv {name}, 1x1": Call(
-            lambda x, w, b, a=algorithm, **o: a.forward(x, w, b, (1, 1), (0, 0), (1, 1), 1, **o), [X, (1, 1, 4, 5), (5,)]
+            lambda x, w, b, a=algorithm, **o: a.forward(x, w, b, (1, 1), (0, 0), (1, 1), 1, **o),
+            [X, (1, 1, 4, 5), (5,)],
         ),
         f"conv {name} dx": Call(
-            lambda dy, w, a=algorithm, **o: a.input_gradient(dy, w, (len(dy), *X[1:]), *CONV, **o), [Y, W], upstream=0
+            lambda dy, w, a=algorithm, **o: a.input_gradient(dy, w, (len(dy), *X[1:]), *CONV, **o),
+            [Y, W],
+            upstream=0,
         ),
         f"conv {name} dx, no padding": Call(
             lambda dy, w, a=algorithm, **o: a.input_gradient(
@@ -158,7 +162,9 @@ def test_inputs_that_lie_apart_in_memory_give_the_same(call):
 @every_call
 def test_images_with_channels_first_in_memory_give_the_same(call):
     arrays = call.arrays()
-    turned = [np.moveaxis(np.ascontiguousarray(np.moveaxis(a, -1, 1)), 1, -1) if a.ndim == 4 else a for a in arrays]
+    turned = [
+        np.moveaxis(np.ascontiguousarray(np.moveaxis(a, -1, 1)), 1, -1) if a.ndim == 4 else a for a in arrays
+    ]
     for got, expected in zip(parts(call.function(*turned)), parts(call.function(*arrays)), strict=True):
         assert_close(got, expected, 1e-14)
 
@@ -186,7 +192,8 @@ def test_two_images_give_twice_what_one_gives(call):
     arrays = call.arrays()
     both = parts(call.function(*arrays))
     single = [
-        parts(call.function(*(a[n : n + 1] if i in call.batched else a for i, a in enumerate(arrays)))) for n in (0, 1)
+        parts(call.function(*(a[n : n + 1] if i in call.batched else a for i, a in enumerate(arrays))))
+        for n in (0, 1)
     ]
     for got, first, second in zip(both, *single, strict=True):
         assert_close(got, first + second if call.whole_batch else np.concatenate([first, second]), 1e-14)

@@ -1,4 +1,4 @@
-"""The checks of this folder find mistakes: each is planted in a copy of a kernel, and every check that should see it does.
+"""The checks of this folder find mistakes: one is planted in a copy of a kernel, and every check sees it.
 
 A check that passes on a wrong kernel proves nothing when it passes on a right one.
 """
@@ -42,7 +42,7 @@ def changed(array, index, factor):
     return array
 
 
-# -- convolution: as many input as output channels, else a transposed kernel would not even fit -----------------------
+# -- convolution: as many input as output channels, else a transposed kernel would not even fit --------------
 
 SQUARE = Conv(x=(2, 6, 5, 4), out=4, stride=(2, 1), padding=(1, 1), dilation=(1, 2))
 GROUPS = Conv(x=(2, 6, 5, 4), out=4, groups=2)
@@ -51,7 +51,9 @@ right = conv_direct
 narrow = "float32"
 CONV_DX = {
     "kernel not flipped on the way back": lambda dy, w, *rest: right.input_gradient(dy, w[::-1, ::-1], *rest),
-    "kernel transposed in space": lambda dy, w, *rest: right.input_gradient(dy, w.transpose(1, 0, 2, 3), *rest),
+    "kernel transposed in space": lambda dy, w, *rest: right.input_gradient(
+        dy, w.transpose(1, 0, 2, 3), *rest
+    ),
     "channels transposed": lambda dy, w, *rest: right.input_gradient(dy, w.transpose(0, 1, 3, 2), *rest),
     "last column lost": lambda *args: changed(right.input_gradient(*args), np.s_[:, :, -1], 0),
     "first row lost": lambda *args: changed(right.input_gradient(*args), np.s_[:, 0], 0),
@@ -59,12 +61,14 @@ CONV_DX = {
     "one element off by a tenth": lambda *args: changed(right.input_gradient(*args), (1, 2, 3, 1), 1.1),
     "scaled by 1 + 1e-4": lambda *args: right.input_gradient(*args) * (1 + 1e-4),
     "sign": lambda *args: -right.input_gradient(*args),
-    "computed in float32": lambda dy, w, *rest: (
-        right.input_gradient(dy.astype(narrow), w.astype(narrow), *rest).astype(float)
-    ),
+    "computed in float32": lambda dy, w, *rest: right.input_gradient(
+        dy.astype(narrow), w.astype(narrow), *rest
+    ).astype(float),
     "shifted by a pixel": lambda *args: np.roll(right.input_gradient(*args), 1, axis=1),
     "second image forgotten": lambda *args: changed(right.input_gradient(*args), np.s_[1], 0),
-    "dilation forgotten": lambda dy, w, shape, s, p, d, g: right.input_gradient(dy, w, shape, s, p, (1, 1), g),
+    "dilation forgotten": lambda dy, w, shape, s, p, d, g: right.input_gradient(
+        dy, w, shape, s, p, (1, 1), g
+    ),
 }
 CONV_DW = {
     "dw flipped": lambda dw, db: (dw[::-1, ::-1], db),
@@ -80,14 +84,16 @@ CONV_FORWARD = {
         np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), "edge"), w, b, s, (0, 0), d, g
     ),
     "bias added twice": lambda x, w, b, *rest: right.forward(x, w, None if b is None else 2 * b, *rest),
-    "computed in float32": lambda x, w, b, *rest: (
-        right.forward(x.astype(narrow), w.astype(narrow), None if b is None else b.astype(narrow), *rest).astype(float)
-    ),
+    "computed in float32": lambda x, w, b, *rest: right.forward(
+        x.astype(narrow), w.astype(narrow), None if b is None else b.astype(narrow), *rest
+    ).astype(float),
 }
 CONV_BUGS = (
     {f"dx: {name}": planted(right, input_gradient=bug) for name, bug in CONV_DX.items()}
     | {
-        name: planted(right, parameter_gradients=lambda *args, bug=bug: bug(*right.parameter_gradients(*args)))
+        name: planted(
+            right, parameter_gradients=lambda *args, bug=bug: bug(*right.parameter_gradients(*args))
+        )
         for name, bug in CONV_DW.items()
     }
     | {f"y: {name}": planted(right, forward=bug) for name, bug in CONV_FORWARD.items()}
@@ -142,15 +148,18 @@ def test_upstream_gradients_of_ones_would_hide_an_unflipped_kernel():
     np.testing.assert_allclose(flipped[inside], right.input_gradient(ones, w, *rest)[inside], rtol=1e-12)
 
 
-# -- pooling ----------------------------------------------------------------------------------------------------------
+# -- pooling -------------------------------------------------------------------------------------------------
 
-AVERAGED = Pool(x=(2, 6, 7, 2), k=(3, 2), stride=(2, 2), padding=(1, 1), ceil_mode=True, count_include_pad=False)
+AVERAGED = Pool(
+    x=(2, 6, 7, 2), k=(3, 2), stride=(2, 2), padding=(1, 1), ceil_mode=True, count_include_pad=False
+)
 AVG_BUGS = {
     "dx: without the area": planted(
         avg_pool, input_gradient=lambda dy, *rest: 6 * avg_pool.input_gradient(dy, *rest)
     ),
     "dx: every window whole": planted(
-        avg_pool, input_gradient=lambda dy, shape, k, s, p, mode: avg_pool.input_gradient(dy, shape, k, s, p, True)
+        avg_pool,
+        input_gradient=lambda dy, shape, k, s, p, mode: avg_pool.input_gradient(dy, shape, k, s, p, True),
     ),
     "y: padding counted": planted(
         avg_pool, forward=lambda x, k, s, p, ceil, mode: avg_pool.forward(x, k, s, p, ceil, True)
@@ -208,7 +217,10 @@ MAX_BUGS = {
         OVERLAPPING,
     ),
     "smallest for largest": (
-        planted(max_pool, forward=lambda x, *rest: (-max_pool.forward(-x, *rest)[0], max_pool.forward(-x, *rest)[1])),
+        planted(
+            max_pool,
+            forward=lambda x, *rest: (-max_pool.forward(-x, *rest)[0], max_pool.forward(-x, *rest)[1]),
+        ),
         OVERLAPPING,
     ),
 }
@@ -221,7 +233,7 @@ def test_a_wrong_max_pool_is_found(bug, case):
         check_max_pool_by_loops(bug, case)
 
 
-# -- the others -------------------------------------------------------------------------------------------------------
+# -- the others ----------------------------------------------------------------------------------------------
 
 LINEAR_BUGS = {
     "dx: weight not transposed": planted(linear, input_gradient=lambda dy, w: dy @ w),
@@ -241,7 +253,9 @@ def test_a_wrong_linear_layer_is_found(bug, check):
 
 RELU_BUGS = {
     "gradient passes at 0": planted(relu, input_gradient=lambda x, dy: dy * ~(x < 0)),
-    "half of it passes at 0": planted(relu, input_gradient=lambda x, dy: dy * np.heaviside(np.nan_to_num(x, nan=-1), 0.5)),
+    "half of it passes at 0": planted(
+        relu, input_gradient=lambda x, dy: dy * np.heaviside(np.nan_to_num(x, nan=-1), 0.5)
+    ),
     "NaN painted over": planted(relu, forward=lambda x: np.where(x > 0, x, 0)),
     "leaky": planted(relu, forward=lambda x: np.maximum(x, 1e-6 * x)),
 }
@@ -255,11 +269,19 @@ def test_a_wrong_relu_is_found(bug):
 
 
 SOFTMAX = softmax.softmax, softmax.softmax_input_gradient, reference.softmax, reference.softmax_dx
-LOG_SOFTMAX = softmax.log_softmax, softmax.log_softmax_input_gradient, reference.log_softmax, reference.log_softmax_dx
+LOG_SOFTMAX = (
+    softmax.log_softmax,
+    softmax.log_softmax_input_gradient,
+    reference.log_softmax,
+    reference.log_softmax_dx,
+)
 SOFTMAX_BUGS = {
     "softmax: cross term dropped": (SOFTMAX, lambda y, dy: y * (1 - y) * dy),
     "softmax: sum over images too": (SOFTMAX, lambda y, dy: y * (dy - (dy * y).sum())),
-    "softmax: scaled by 1 + 1e-12": (SOFTMAX, lambda y, dy: y * (dy - (dy * y).sum(-1, keepdims=True)) * (1 + 1e-12)),
+    "softmax: scaled by 1 + 1e-12": (
+        SOFTMAX,
+        lambda y, dy: y * (dy - (dy * y).sum(-1, keepdims=True)) * (1 + 1e-12),
+    ),
     "log-softmax: no exp": (LOG_SOFTMAX, lambda y, dy: dy - y * dy.sum(-1, keepdims=True)),
     "log-softmax: assumes an upstream that sums to 1": (LOG_SOFTMAX, lambda y, dy: dy - np.exp(y)),
 }

@@ -49,7 +49,9 @@ def test_linear_is_that_of_the_loops_and_its_backward_the_adjoint(n, c, o, seed)
 
 @pytest.mark.parametrize("shape", [(3, 7), (1, 2), (2, 2, 3, 4)])
 def test_softmax_is_that_of_the_loops_and_its_gradient_the_complex_step(shape):
-    check_softmax(softmax.softmax, softmax.softmax_input_gradient, reference.softmax, reference.softmax_dx, shape)
+    check_softmax(
+        softmax.softmax, softmax.softmax_input_gradient, reference.softmax, reference.softmax_dx, shape
+    )
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (1, 2), (2, 2, 3, 4)])

@@ -48,7 +48,13 @@ def test_every_small_geometry_of_an_axis(axis):
                 continue
             shape = (1, *along(side, 1), 2)
             case = Pool(
-                shape, along(k, 1), along(s, 1), along(p, 0), ceil_mode=ceil_mode, count_include_pad=counted, seed=k
+                shape,
+                along(k, 1),
+                along(s, 1),
+                along(p, 0),
+                ceil_mode=ceil_mode,
+                count_include_pad=counted,
+                seed=k,
             )
             check_avg_pool_by_loops(avg_pool, case)
             if counted:

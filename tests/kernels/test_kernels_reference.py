@@ -11,7 +11,9 @@ def test_convolution_of_a_row_worked_out_by_hand():
     w = np.array([1.0, 10, 100]).reshape(1, 3, 1, 1)
     y = reference.conv(x, w, np.array([0.5]), (1, 1), (0, 1), (1, 1), 1)
     assert y.ravel().tolist() == [210.5, 321.5, 432.5, 43.5]  # no flip: the last tap is the right neighbour's
-    dx = reference.conv_dx(np.array([1.0, 0, 0, 1]).reshape(1, 1, 4, 1), w, x.shape, (1, 1), (0, 1), (1, 1), 1)
+    dx = reference.conv_dx(
+        np.array([1.0, 0, 0, 1]).reshape(1, 1, 4, 1), w, x.shape, (1, 1), (0, 1), (1, 1), 1
+    )
     assert dx.ravel().tolist() == [10, 100, 1, 10]
 
 

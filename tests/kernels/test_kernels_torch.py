@@ -5,7 +5,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from kernel_checks import assert_close, bands_of, draw
 from test_kernels_conv import every_algorithm
-from torch_compare import from_torch, kernel_from_torch, kernel_to_torch, output_and_gradients, to_torch, torch
+from torch_compare import (
+    from_torch,
+    kernel_from_torch,
+    kernel_to_torch,
+    output_and_gradients,
+    to_torch,
+    torch,
+)
 
 from nst_manual.kernels import avg_pool, linear, max_pool, relu, softmax
 from nst_manual.nets.sizes import output_size
@@ -108,4 +115,10 @@ def test_ceil_mode_sizes_are_those_of_pytorch_for_every_small_geometry():
                     line = torch.zeros(1, 1, size)
                     for ceil_mode in (False, True):
                         expected = F.max_pool1d(line, k, s, p, ceil_mode=ceil_mode).shape[2]
-                        assert output_size(size, k, s, p, 1, ceil_mode) == expected, (size, k, s, p, ceil_mode)
+                        assert output_size(size, k, s, p, 1, ceil_mode) == expected, (
+                            size,
+                            k,
+                            s,
+                            p,
+                            ceil_mode,
+                        )

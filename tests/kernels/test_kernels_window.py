@@ -12,7 +12,9 @@ from nst_manual.nets.sizes import output_size
 
 
 def test_output_size_is_the_number_of_windows_counted_one_by_one():
-    for k, s, p, d, ceil_mode in itertools.product(range(1, 5), range(1, 5), range(4), range(1, 4), (False, True)):
+    for k, s, p, d, ceil_mode in itertools.product(
+        range(1, 5), range(1, 5), range(4), range(1, 4), (False, True)
+    ):
         if ceil_mode and 2 * p > d * (k - 1) + 1:
             continue  # windows within the padding: no pooling has them
         for size in range(max(1, d * (k - 1) + 1 - 2 * p), 12):

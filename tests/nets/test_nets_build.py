@@ -31,7 +31,13 @@ def test_modules_are_named_as_rows_behind_preprocess():
     assert network.names == ["preprocess", *(row.name for row in TINY.all_rows)]
     assert isinstance(network["preprocess"], nn.Preprocess)
     kinds = [type(network[row.name]).__name__ for row in TINY.all_rows]
-    assert kinds == ["Conv2d", "ReLU", "MaxPool2d", "Conv2d", *"Flatten Linear ReLU Dropout Linear Softmax".split()]
+    assert kinds == [
+        "Conv2d",
+        "ReLU",
+        "MaxPool2d",
+        "Conv2d",
+        *("Flatten", "Linear", "ReLU", "Dropout", "Linear", "Softmax"),
+    ]
     assert network["conv2_1"].groups == 2
     assert network["drop6"].p == 0.3
 
@@ -93,7 +99,7 @@ def test_pooling_is_replaced_by_name():
 def test_build_takes_another_preprocessing():
     weights = load_weights("random", "tiny", parameter_shapes(TINY), 0, "float64")
     settings = Preprocessing("RGB", (0.5, 0.5, 0.5), 1 / 255)
-    network = nn.build(TINY, weights, preprocessing=settings)
+    network = nn.build(TINY, weights, preprocessing=settings, dtype="float64")
     assert network["preprocess"].settings is settings
     network.forward(np.full((1, 8, 8, 3), 255.0))
     np.testing.assert_allclose(network["preprocess"].output, 0.5, rtol=1e-14)

@@ -1,4 +1,4 @@
-"""Every network with random weights against PyTorch, built from the same table: each layer's output, the image's gradient."""
+"""Every network with random weights against PyTorch, built from the same table, layer by layer."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,9 @@ def outputs_of(network, ours, leaf):
     yield "preprocess", x
     for row in network.all_rows:
         parameters = [value for _, value, _ in ours[row.name].parameters()]
-        weights = [kernel_to_torch(parameters[0]).detach(), to_torch(parameters[1]).detach()] if parameters else []
+        weights = (
+            [kernel_to_torch(parameters[0]).detach(), to_torch(parameters[1]).detach()] if parameters else []
+        )
         match row:
             case rows.Conv():
                 x = F.conv2d(x, *weights, row.stride, row.padding, row.dilation, row.groups)
@@ -47,7 +49,11 @@ def outputs_of(network, ours, leaf):
 
 def compare(network, ours, side):
     """Hold every layer's output and the image's gradient against PyTorch's."""
-    x = np.random.default_rng(0).uniform(0, 255, (1, side, side, 3))
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 255, (1, side, side, 3))
+    for module in ours:
+        if module.parameters():
+            module.bias = rng.standard_normal(module.bias.shape)  # drawn networks have none to speak of
     leaf = to_torch(x)
     y = ours.forward(x)
     last = None

@@ -61,7 +61,9 @@ def test_max_pool_is_its_kernel(ceil_mode):
     y, winner = max_pool.forward(x, *geometry, ceil_mode)
     dy = draw(1, y.shape)
     np.testing.assert_array_equal(module.forward(x), y)
-    np.testing.assert_array_equal(module.backward(x, dy), max_pool.input_gradient(dy, winner, x.shape, *geometry))
+    np.testing.assert_array_equal(
+        module.backward(x, dy), max_pool.input_gradient(dy, winner, x.shape, *geometry)
+    )
     assert module.winner.dtype == np.uint8
 
 
@@ -74,7 +76,9 @@ def test_average_pool_is_its_kernel(ceil_mode, counted):
     y = avg_pool.forward(x, *geometry, ceil_mode, counted)
     dy = draw(1, y.shape)
     np.testing.assert_array_equal(module.forward(x), y)
-    np.testing.assert_array_equal(module.backward(x, dy), avg_pool.input_gradient(dy, x.shape, *geometry, counted))
+    np.testing.assert_array_equal(
+        module.backward(x, dy), avg_pool.input_gradient(dy, x.shape, *geometry, counted)
+    )
 
 
 @pytest.mark.parametrize("pool", [nn.MaxPool2d, nn.AvgPool2d])
@@ -156,7 +160,9 @@ def test_a_replaced_weight_is_used_and_its_type_counts():
     np.testing.assert_array_equal(y, expected)
     dx = module.backward(x, y)
     assert dx.dtype == float
-    assert_close(dx, ALGORITHMS["direct"].input_gradient(y, module.weight, x.shape, (1, 1), (0, 0), (1, 1), 1))
+    assert_close(
+        dx, ALGORITHMS["direct"].input_gradient(y, module.weight, x.shape, (1, 1), (0, 0), (1, 1), 1)
+    )
 
 
 @pytest.mark.parametrize(
@@ -187,7 +193,9 @@ def test_given_parameters_are_taken_as_they_are():
         nn.Linear(2, 4, parameters=(matrix, b[:3]))
 
 
-@pytest.mark.parametrize("make", [lambda rng: nn.Conv2d(16, 64, 3, rng=rng), lambda rng: nn.Linear(144, 64, rng=rng)])
+@pytest.mark.parametrize(
+    "make", [lambda rng: nn.Conv2d(16, 64, 3, rng=rng), lambda rng: nn.Linear(144, 64, rng=rng)]
+)
 def test_drawn_weights_follow_he_and_the_seed(make):
     module = make(5)
     assert module.weight.dtype == "float32"
@@ -206,8 +214,14 @@ def test_drawn_weights_follow_he_and_the_seed(make):
         (lambda: nn.Conv2d(4, 4, 0), "kernel_size: expected an int or a pair of ints of at least 1, got 0"),
         (lambda: nn.Conv2d(4, 4, (3, 0)), "kernel_size: expected"),
         (lambda: nn.Conv2d(4, 4, (3, 3, 3)), "kernel_size: expected"),
-        (lambda: nn.Conv2d(4, 4, 3, stride=0), "stride: expected an int or a pair of ints of at least 1, got 0"),
-        (lambda: nn.Conv2d(4, 4, 3, padding=-1), "padding: expected an int or a pair of ints of at least 0, got -1"),
+        (
+            lambda: nn.Conv2d(4, 4, 3, stride=0),
+            "stride: expected an int or a pair of ints of at least 1, got 0",
+        ),
+        (
+            lambda: nn.Conv2d(4, 4, 3, padding=-1),
+            "padding: expected an int or a pair of ints of at least 0, got -1",
+        ),
         (lambda: nn.Conv2d(4, 4, 3, dilation=0), "dilation: expected"),
         (lambda: nn.Conv2d(4, 4, 3, algorithm="direkt"), "did you mean 'direct'"),
         (lambda: nn.Conv2d(0, 4, 3), "in_channels"),
@@ -216,7 +230,10 @@ def test_drawn_weights_follow_he_and_the_seed(make):
         (lambda: nn.Linear(4, 0), "out_features"),
         (lambda: nn.MaxPool2d(0), "kernel_size: expected"),
         (lambda: nn.MaxPool2d(2, 0), "stride: expected"),
-        (lambda: nn.MaxPool2d(3, padding=2), r"padding: expected at most half the kernel size \(3, 3\), got \(2, 2\)"),
+        (
+            lambda: nn.MaxPool2d(3, padding=2),
+            r"padding: expected at most half the kernel size \(3, 3\), got \(2, 2\)",
+        ),
         (lambda: nn.MaxPool2d((4, 2), padding=2), "padding: expected at most half"),
         (lambda: nn.MaxPool2d(2, dilation=0), "dilation: expected"),
         (lambda: nn.AvgPool2d(0), "kernel_size: expected"),

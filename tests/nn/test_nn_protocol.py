@@ -54,7 +54,9 @@ def test_backward_of_another_input_runs_forward_again(make, shape):
     assert_close(module.output, make().forward(x), 0)
 
 
-@pytest.mark.parametrize("name", ["Conv2d", "ReLU", "MaxPool2d", "AvgPool2d", "Linear", "Softmax", "Preprocess"])
+@pytest.mark.parametrize(
+    "name", ["Conv2d", "ReLU", "MaxPool2d", "AvgPool2d", "Linear", "Softmax", "Preprocess"]
+)
 def test_buffers_are_the_same_object_until_shape_or_type_change(name):
     make, shape = SAMPLES[name]
     module = make()
@@ -145,7 +147,9 @@ def test_a_list_of_numbers_is_taken_as_float64():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_results_have_the_type_of_input_and_weights(dtype):
     x = draw(0, (2, 6, 6, 3)).astype(dtype)
-    network = nn.Sequential(nn.Conv2d(3, 4, 3, dtype=dtype), nn.ReLU(), nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Softmax())
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3, dtype=dtype), nn.ReLU(), nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Softmax()
+    )
     y = network.forward(x)
     assert y.dtype == dtype
     assert network.backward(x, y).dtype == dtype
@@ -163,7 +167,11 @@ def test_a_module_on_its_own_is_the_identity_without_loss_or_parameters():
 @pytest.mark.parametrize(
     ("module", "shape", "message"),
     [
-        (nn.Conv2d(3, 4, 3), (1, 5, 5, 2), r"Conv2d, input: expected 3 channels \(last axis\), got shape \(1, 5, 5, 2\)"),
+        (
+            nn.Conv2d(3, 4, 3),
+            (1, 5, 5, 2),
+            r"Conv2d, input: expected 3 channels \(last axis\), got shape \(1, 5, 5, 2\)",
+        ),
         (nn.Conv2d(3, 4, 3), (5, 5, 3), r"Conv2d, input: expected \(N, H, W, C\), got shape \(5, 5, 3\)"),
         (nn.Conv2d(3, 4, 3), (1, 2, 5, 3), "2 x 5 pixels do not hold one window, expected at least 3 x 3"),
         (nn.MaxPool2d(2), (5, 5), r"MaxPool2d, input: expected \(N, H, W, C\)"),
@@ -172,7 +180,11 @@ def test_a_module_on_its_own_is_the_identity_without_loss_or_parameters():
         (nn.AvgPool2d(2), (1, 5, 1, 3), "5 x 1 pixels do not hold one window"),
         (nn.Linear(3, 4), (2, 5), r"Linear, input: expected \(N, 3\), got shape \(2, 5\)"),
         (nn.Linear(3, 4), (3,), r"Linear, input: expected \(N, 3\), got shape \(3,\)"),
-        (nn.Preprocess(SAMPLES["Preprocess"][0]().settings), (1, 5, 5, 1), "Preprocess, input: expected 3 channels"),
+        (
+            nn.Preprocess(SAMPLES["Preprocess"][0]().settings),
+            (1, 5, 5, 1),
+            "Preprocess, input: expected 3 channels",
+        ),
     ],
 )
 def test_an_input_of_the_wrong_shape_is_a_shape_error_that_says_what_was_expected(module, shape, message):

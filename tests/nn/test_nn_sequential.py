@@ -46,7 +46,9 @@ def test_output_and_gradient_are_those_of_the_modules_in_a_row():
 
 def test_a_network_in_a_network_computes_the_same():
     modules = list(small_network())
-    nested = nn.Sequential(modules[0], nn.Sequential(*modules[1:4]), nn.Sequential(nn.Sequential(*modules[4:])))
+    nested = nn.Sequential(
+        modules[0], nn.Sequential(*modules[1:4]), nn.Sequential(nn.Sequential(*modules[4:]))
+    )
     plain = small_network()
     plain.training = nested.training = True
     plain["dropout7"].training = modules[7].training = False
@@ -111,13 +113,17 @@ def test_a_module_appended_after_forward_takes_part_in_backward():
     x, dy = draw(0, (2, 3), (2, 3))
     network.forward(x)
     network.append(nn.Softmax())
-    np.testing.assert_array_equal(network.backward(x, dy), nn.Sequential(nn.ReLU(), nn.Softmax()).backward(x, dy))
+    np.testing.assert_array_equal(
+        network.backward(x, dy), nn.Sequential(nn.ReLU(), nn.Softmax()).backward(x, dy)
+    )
 
 
 @pytest.mark.parametrize("act", [lambda n: n["relu4_l"], lambda n: n.insert_after("relu4_l", nn.ReLU())])
 def test_an_unknown_layer_suggests_the_nearest_and_lists_all(act):
     network = nn.Sequential(named("relu4_1", nn.ReLU()), named("conv5_1", nn.ReLU()))
-    with pytest.raises(UsageError, match=r"'relu4_l' is unknown, did you mean 'relu4_1'\? \(valid: relu4_1, conv5_1\)"):
+    with pytest.raises(
+        UsageError, match=r"'relu4_l' is unknown, did you mean 'relu4_1'\? \(valid: relu4_1, conv5_1\)"
+    ):
         act(network)
 
 
@@ -127,7 +133,10 @@ def test_an_unknown_layer_suggests_the_nearest_and_lists_all(act):
         ((nn.ReLU(), named("conv1_1", nn.Conv2d(4, 2, 3))), "conv1_1, Conv2d, input: expected 4 channels"),
         ((named("conv1_1", nn.Conv2d(3, 2, 9)),), "conv1_1, input: 6 x 6 pixels do not hold one window"),
         ((named("pool5", nn.MaxPool2d(7)),), "pool5, input: 6 x 6 pixels do not hold one window"),
-        ((nn.Flatten(), named("fc6", nn.Linear(5, 2))), r"fc6, Linear, input: expected \(N, 5\), got shape \(1, 108\)"),
+        (
+            (nn.Flatten(), named("fc6", nn.Linear(5, 2))),
+            r"fc6, Linear, input: expected \(N, 5\), got shape \(1, 108\)",
+        ),
         (
             (named("block", nn.Sequential(named("inner", nn.Conv2d(1, 1, 1)))),),
             "block, inner, Conv2d, input: expected 1 channels",
@@ -141,7 +150,11 @@ def test_a_shape_error_inside_begins_with_the_layers_name(modules, message):
 
 def test_the_loss_is_the_sum_over_modules_and_one_backward_pass_collects_all_gradients():
     network = nn.Sequential(
-        nn.Conv2d(3, 4, 3, rng=0, dtype="float64"), Counting(), nn.Softmax(), nn.Sequential(Counting()), nn.AvgPool2d(2)
+        nn.Conv2d(3, 4, 3, rng=0, dtype="float64"),
+        Counting(),
+        nn.Softmax(),
+        nn.Sequential(Counting()),
+        nn.AvgPool2d(2),
     )
     x = draw(0, (1, 5, 5, 3))
     y = network.forward(x)

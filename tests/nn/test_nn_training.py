@@ -149,6 +149,16 @@ def test_dropout_backward_uses_the_mask_of_the_forward():
     np.testing.assert_array_equal(module.backward(x, dy), dx)
 
 
+def test_dropout_after_training_is_the_identity_again():
+    x, dy = draw(0, (20, 10), (20, 10))
+    module = nn.Dropout(0.5, rng=0)
+    module.training = True
+    assert (module.forward(x) != x).any()
+    module.training = False
+    np.testing.assert_array_equal(module.forward(x), x)
+    np.testing.assert_array_equal(module.backward(x, dy), dy)
+
+
 def test_dropout_with_p_0_keeps_all_and_keeps_float32():
     module = nn.Dropout(0.0)
     module.training = True

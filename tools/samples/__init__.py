@@ -1,1 +1,1 @@
-"""Pictures painted by programs: one file a picture, each with a function ``paint() -> (H, W, 3) floats in 0..1``."""
+"""Pictures painted by programs: one file a picture, each with ``paint()``, which returns the canvas."""

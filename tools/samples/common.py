@@ -1,7 +1,7 @@
 """What all painters share: the canvas, noise, colours, light and the final reduction.
 
 Pictures are painted at `SCALE` times their size and reduced at the end, which smooths every edge at once.
-Coordinates are in pixels of the finished picture, so no painter knows the scale except where it touches arrays.
+Coordinates are in pixels of the finished picture; the scale shows only where a painter indexes arrays.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def colours(text: str) -> np.ndarray:
 
 
 def noise(rng: np.random.Generator, cell: float | tuple[float, float], octaves: int = 1) -> np.ndarray:
-    """Return smooth noise (H, W), mean 0 and deviation 1, whose features are `cell` pixels wide (or (high, wide))."""
+    """Return smooth noise (H, W), mean 0, deviation 1, its features `cell` pixels wide (or (high, wide))."""
     high, wide = np.broadcast_to(np.asarray(cell, float), 2)
     total = np.zeros(SHAPE, np.float32)
     for octave in range(octaves):
@@ -35,7 +35,8 @@ def noise(rng: np.random.Generator, cell: float | tuple[float, float], octaves: 
         values = rng.standard_normal(coarse).astype(np.float32)
         step = (f / (high * SCALE), f / (wide * SCALE))
         # a cubic spline through random values has no cell boundaries that the eye could find
-        total += ndimage.affine_transform(values, step, offset=1, output_shape=SHAPE, order=3, mode="mirror") / f
+        layer = ndimage.affine_transform(values, step, offset=1, output_shape=SHAPE, order=3, mode="mirror")
+        total += layer / f
     return (total - total.mean()) / total.std()
 
 
@@ -55,6 +56,11 @@ def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
     """Return 0 below `low`, 1 above `high`, and a smooth way between; `low` may be the greater one."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
+
+
+def bell(x: np.ndarray, middle: float, width: float) -> np.ndarray:
+    """Return a rounded hill: 1 at `middle`, 1 / e at `width` to either side."""
+    return np.exp(-(((x - middle) / width) ** 2))
 
 
 def relief(height: np.ndarray, depth: float, angle: float = 225) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Oil painting: an evening bay under a turning sky.
 
-An underpainting says which colour stands where, and a vector field which way a brush would go there. Four layers of
-strokes, broad to fine, follow the field. A stroke is a ribbon along a streamline: it tapers, its bristles
-leave furrows of their own colour, and it runs dry towards the end. A height map keeps the paint's thickness, and
-light from the upper left rakes over it.
+An underpainting says which colour stands where, and a vector field which way a brush would go there. Four
+layers of strokes, broad to fine, follow the field. A stroke is a ribbon along a streamline: it tapers, its
+bristles leave furrows of their own colour, and it runs dry towards the end. A height map keeps the paint's
+thickness, and light from the upper left rakes over it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from .common import HEIGHT, SCALE, SHAPE, WIDTH, colours, grid, mix, noise, ramp, relief, smoothstep
+from .common import HEIGHT, SCALE, SHAPE, WIDTH, bell, colours, grid, mix, noise, ramp, relief, smoothstep
 
 SKY = colours("0a1442 102468 1a45a0 2f78c4 7cbcdc f6e2a4 f7b64e e8722f d9481f")
 SEA = colours("f2b45e 5d9fb4 20659f 123f80 0c2257")
@@ -29,7 +29,7 @@ LAYERS = ((11, 120, 1300, 0.02), (6.5, 95, 3600, 0.06), (3.8, 70, 6500, 0.10), (
 
 
 def scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the underpainting (H, W, 3), the directions as angles (H, W), and the region of every pixel (H, W)."""
+    """Return the underpainting (H, W, 3), directions as angles (H, W) and every pixel's region (H, W)."""
     x, y = grid()
     wobble = noise(rng, 90, 3)
     vx, vy = np.ones(SHAPE, np.float32), 0.35 * np.sin(x / 70 + y / 45) + 0.25 * wobble
@@ -75,7 +75,7 @@ def scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
     ridges = ((-150, 175, 96, 2), (690, 150, 64, 3), (30, 210, 54, 4))
     for cx, spread, top, number in ridges:
-        line = HORIZON + 5 - top * np.exp(-(((x - cx) / spread) ** 2)) - 7 * np.sin(x / 31 + cx) - 3 * np.sin(x / 11)
+        line = HORIZON + 5 - top * bell(x, cx, spread) - 7 * np.sin(x / 31 + cx) - 3 * np.sin(x / 11)
         inside = (y > line) & (y < HORIZON + 6) & (line < HORIZON)
         t = np.clip((y - line) / 45 + 0.12 * wobble, 0, 1)
         hill = mix(ramp(t, HILL), VERMILION, 0.65 * smoothstep(9, 2, y - line) * (x < 560))
@@ -84,7 +84,7 @@ def scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]
         slope = np.gradient(line, 1 / SCALE, axis=1)
         vx, vy = np.where(inside, 1, vx), np.where(inside, slope + 0.5 * np.sin(x / 15), vy)
 
-    bank = 512 - 88 * np.exp(-(((x + 10) / 210) ** 2)) - 46 * np.exp(-(((x - 660) / 130) ** 2)) + 6 * np.sin(x / 23)
+    bank = 512 - 88 * bell(x, -10, 210) - 46 * bell(x, 660, 130) + 6 * np.sin(x / 23)
     inside = y > bank
     t = np.clip(0.75 - (y - bank) / 95 + 0.2 * wobble + 0.3 * np.sin(x / 21 + y / 15), 0, 1)
     paint = np.where(inside[..., None], ramp(t, GRASS), paint)
@@ -94,8 +94,10 @@ def scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return paint.astype(np.float32), np.arctan2(vy, vx).astype(np.float32), region
 
 
-def streamlines(rng, angle: np.ndarray, region: np.ndarray, length: float, count: int) -> list[np.ndarray]:
-    """Return `count` paths (n, 2) of x and y that follow `angle` from random places and stay in their region."""
+def streamlines(
+    rng: np.random.Generator, angle: np.ndarray, region: np.ndarray, length: float, count: int
+) -> list[np.ndarray]:
+    """Return `count` paths (n, 2) of x, y that follow `angle` from random places and stay in their region."""
     step, n = 1.5, max(6, int(length / 1.5))
     # some begin outside, or the edges that the field comes from would stay bare
     at = rng.uniform((-40, -15), (WIDTH + 15, HEIGHT + 15), (count, 2))
@@ -114,7 +116,14 @@ def streamlines(rng, angle: np.ndarray, region: np.ndarray, length: float, count
     return [path[:k] for path, k in zip(paths, lengths, strict=True) if k >= 5]
 
 
-def stroke(rng, canvas: np.ndarray, height: np.ndarray, path: np.ndarray, half: float, colour: np.ndarray) -> None:
+def stroke(
+    rng: np.random.Generator,
+    canvas: np.ndarray,
+    height: np.ndarray,
+    path: np.ndarray,
+    half: float,
+    colour: np.ndarray,
+) -> None:
     """Lay one stroke of a brush `half` pixels wide to either side along `path` onto `canvas` and `height`."""
     n = int(len(path) * 1.5 * SCALE * 1.6)
     m = int(half * 2 * SCALE * 1.6) + 3
@@ -123,7 +132,8 @@ def stroke(rng, canvas: np.ndarray, height: np.ndarray, path: np.ndarray, half: 
     along = np.gradient(centre, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True) + 1e-6
     width = half * np.minimum(1, (s / 0.1) ** 0.5) * (1 - s**2.5) ** 0.6
-    place = centre[:, None] + (width[:, None] * t)[..., None] * np.stack((-along[:, 1], along[:, 0]), -1)[:, None]
+    normal = np.stack((-along[:, 1], along[:, 0]), -1)
+    place = centre[:, None] + (width[:, None] * t)[..., None] * normal[:, None]
 
     bristles = ndimage.gaussian_filter1d(rng.standard_normal(m).astype(np.float32), 1.3)
     bristles /= bristles.std() + 1e-6

@@ -1,9 +1,9 @@
 """Leaded stained glass: a sun rising over hills and a river.
 
-A design map gives each pixel its part (disc, rings of rays, sky, hills, river, border) and each part is broken into panes: by
-angle and radius around the sun, elsewhere by a relaxed Voronoi diagram whose density the part decides. Two panes meet in lead, a
-rounded black came with a dull highlight and a blob of solder where three meet. Every pane has its own tint, thickness,
-streaks and seeds (the bubbles of hand-made glass), and glows from its middle outwards.
+A design map gives each pixel its part (disc, rays, sky, hills, river, frame), and each part is broken into
+panes: by angle and radius around the sun, elsewhere by a relaxed Voronoi diagram. Panes meet in lead, a
+rounded black came with a dull highlight and a blob of solder where three of them meet. Every pane has its own
+tint, thickness and streaks, with seeds (the bubbles of hand-made glass), and glows from its middle outwards.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from .common import HEIGHT, SCALE, SHAPE, WIDTH, colours, grid, mix, noise, relief, smoothstep
+from .common import HEIGHT, SCALE, SHAPE, WIDTH, bell, colours, grid, mix, noise, relief, smoothstep
 
 SUN, RADIUS = (388.0, 208.0), 62.0
 FRAME = 26.0
@@ -35,7 +35,7 @@ PARTS = list(GLASS)
 
 
 def design() -> tuple[np.ndarray, np.ndarray]:
-    """Return the part of every pixel, and a first division into panes (0 where Voronoi cells divide the part)."""
+    """Return the part of every pixel, and a first division into panes (0 where Voronoi cells are to come)."""
     x, y = grid()
     dx, dy = x - SUN[0], y - SUN[1]
     r, a = np.hypot(dx, dy), np.arctan2(dy, dx) / (2 * np.pi) + 0.5
@@ -63,10 +63,10 @@ def design() -> tuple[np.ndarray, np.ndarray]:
     put(r < RADIUS, "disc", 8000 + np.floor(a * 7 + 0.3).astype(int))
     put(r < 30, "disc", 8100)
 
-    far = 292 - 62 * np.exp(-(((x - 130) / 95) ** 2)) - 34 * np.exp(-(((x - 560) / 80) ** 2)) + 8 * np.sin(x / 37)
-    middle = 330 - 48 * np.exp(-(((x - 20) / 150) ** 2)) - 52 * np.exp(-(((x - 640) / 170) ** 2)) + 6 * np.sin(x / 45)
-    near = 402 - 60 * np.exp(-(((x - 90) / 140) ** 2)) + 14 * np.sin(x / 70) - 36 * np.exp(-(((x - 610) / 90) ** 2))
-    field = 470 - 46 * np.exp(-(((x - 20) / 170) ** 2)) - 50 * np.exp(-(((x - 620) / 110) ** 2))
+    far = 292 - 62 * bell(x, 130, 95) - 34 * bell(x, 560, 80) + 8 * np.sin(x / 37)
+    middle = 330 - 48 * bell(x, 20, 150) - 52 * bell(x, 640, 170) + 6 * np.sin(x / 45)
+    near = 402 - 60 * bell(x, 90, 140) + 14 * np.sin(x / 70) - 36 * bell(x, 610, 90)
+    field = 470 - 46 * bell(x, 20, 170) - 50 * bell(x, 620, 110)
     put(y > far, "far")
     put(y > middle, "middle")
     put(y > near, "near")
@@ -76,7 +76,8 @@ def design() -> tuple[np.ndarray, np.ndarray]:
     width = 7 + 88 * down**1.35
     slant = y + 9 * np.sin((x - bed) / (0.5 * width + 6))
     flow = np.searchsorted([334, 350, 370, 394, 424, 458, 490], slant)
-    put((np.abs(x - bed) < width) & (y > 318), "river", 9000 + 4 * flow + (x > bed + 0.4 * width * np.sin(y / 17)))
+    bank = x > bed + 0.4 * width * np.sin(y / 17)
+    put((np.abs(x - bed) < width) & (y > 318), "river", 9000 + 4 * flow + bank)
 
     edge = np.minimum.reduce((x, y, WIDTH - x, HEIGHT - y))
     side = np.where(edge == x, 0, np.where(edge == y, 1, np.where(edge == WIDTH - x, 2, 3)))
@@ -90,7 +91,7 @@ def design() -> tuple[np.ndarray, np.ndarray]:
 
 
 def divide(rng: np.random.Generator, part: np.ndarray, pane: np.ndarray) -> np.ndarray:
-    """Return the pane of every pixel, 0, 1, 2, ...: undivided parts get relaxed Voronoi cells of their own."""
+    """Return the pane of every pixel, 0, 1, 2, ...: undivided parts get relaxed Voronoi cells."""
     key = part * 20000 + pane
     x, y = grid()
     for name, area in (("sky", 2300), ("far", 1500), ("middle", 1500), ("near", 1700), ("field", 1300)):
@@ -136,7 +137,8 @@ def paint() -> np.ndarray:
     tint = np.empty((count, 3), np.float32)
     for k, p in enumerate(votes.argmax(1)):
         glasses = colours(GLASS[PARTS[p]])
-        tint[k] = np.clip(rng.choice(glasses) * rng.uniform(0.82, 1.12) + 0.02 * rng.standard_normal(3), 0.02, 1)
+        dye = rng.choice(glasses) * rng.uniform(0.82, 1.12) + 0.02 * rng.standard_normal(3)
+        tint[k] = np.clip(dye, 0.02, 1)
     edges = np.zeros(SHAPE, bool)
     edges[:, 1:] |= label[:, 1:] != label[:, :-1]
     edges[1:] |= label[1:] != label[:-1]
@@ -155,7 +157,7 @@ def paint() -> np.ndarray:
     cy, cx = (np.array(middle).T[:, label] / SCALE).astype(np.float32)
     lean = np.clip((tilt[..., 0] * (x - cx) + tilt[..., 1] * (y - cy)) / 40, -1, 1)
     glow = 0.86 + 0.36 * smoothstep(1, 12, away) + 1.3 * strength * streak + 0.05 * fine + 0.12 * lean
-    sun = np.exp(-(np.hypot(x - SUN[0], y - SUN[1]) / 260) ** 2)
+    sun = np.exp(-((np.hypot(x - SUN[0], y - SUN[1]) / 260) ** 2))
     glass = colour * (glow * (0.9 + 0.28 * sun))[..., None]
     glass += (0.16 * smoothstep(0.9, 1.5, glow) * (0.4 + colour.mean(-1)))[..., None]
 
@@ -175,7 +177,8 @@ def paint() -> np.ndarray:
     half += 1.3 * np.exp(-((ndimage.distance_transform_edt(meeting) / SCALE / 3) ** 2))
     lead = np.sqrt(np.clip(1 - (away / half) ** 2, 0, 1))
     shine = relief(ndimage.gaussian_filter(lead * half, 0.8) + 0.12 * fine, 0.8)
-    metal = 0.075 + 0.06 * lead + 0.22 * np.clip(shine, 0, 1) ** 1.5 - 0.06 * np.clip(-shine, 0, 1) + 0.012 * fine
+    metal = 0.075 + 0.06 * lead + 0.012 * fine
+    metal += 0.22 * np.clip(shine, 0, 1) ** 1.5 - 0.06 * np.clip(-shine, 0, 1)
     metal = np.clip(metal, 0, 1)[..., None] * colours("e4ecff")[0]
     shadow = 1 - 0.35 * smoothstep(3, 0, away - half)
     window = mix(glass * shadow[..., None], metal, smoothstep(0.0, 0.35, lead))

@@ -1,9 +1,9 @@
-"""Woodcut in three blocks: mountains, a red sun and a rough sea.
+"""Woodcut in five blocks: mountains, a red sun and a rough sea.
 
-The black block is cut in lines. Every part of the picture has a phase that grows across its lines, so that they follow
-the form (down a mountain's flanks, along a wave, around the sun), and a tone; a line is as wide as the tone
-is dark. Two colour blocks, a red and a graded blue, are printed a little out of register. Ink lies unevenly: the wood's
-grain, starved patches and paper fibres show through.
+The black block is cut in lines. In every part of the picture a phase grows across the lines, so that they
+follow the form (down a mountain's flanks, along a wave, around the sun); the darker the tone, the wider the
+line. Four colour blocks (ochre, green, blue, red) are printed a little out of register. Ink lies unevenly:
+the wood's grain, starved patches and the paper's fibres show through.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Print:
         self.wobble, self.swell, self.nick = noise(rng, 26, 2), noise(rng, (14, 14), 2), noise(rng, 4.5, 2)
 
     def cut(self, where: np.ndarray, phase: np.ndarray, tone: np.ndarray, hand: float = 0.12) -> None:
-        """Hatch `where` with one black line for each whole number of `phase`; `tone` 0 is white and 1 black."""
+        """Hatch `where` with a black line at each whole number of `phase`; `tone` 0 is white, 1 black."""
         phase = phase + hand * self.wobble
         # distance from a line's middle, 0..1, as a share of the room between two lines
         away = 2 * np.abs(phase - np.round(phase))
@@ -44,7 +44,8 @@ class Print:
 
     def outline(self, distance: np.ndarray, width: np.ndarray | float) -> None:
         """Add a contour where `distance` (pixels) is within `width`, of uneven strength."""
-        self.ink = np.maximum(self.ink, 0.6 * (width * (1 + 0.22 * self.swell) + 0.3 * self.nick - np.abs(distance)))
+        width = width * (1 + 0.22 * self.swell) + 0.3 * self.nick
+        self.ink = np.maximum(self.ink, 0.6 * (width - np.abs(distance)))
 
 
 def mountains(rng, block: Print, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -64,10 +65,12 @@ def mountains(rng, block: Print, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarr
         cx = np.array([p[0] for p in peaks])[nearest]
         top = base - 24 * size - np.array([p[1] for p in peaks])[nearest] * size
         side = (x - cx) / (y - top + 46)
-        fold = np.sin(15 * side + 2.2 * block.wobble * 0.5 + seed) + 0.6 * np.sin(31 * side - 0.02 * depth + seed)
+        fold = np.sin(15 * side + 1.1 * block.wobble + seed)
+        fold += 0.6 * np.sin(31 * side - 0.02 * depth + seed)
         light = lit + 0.36 * np.tanh(2.2 * fold) - 0.44 * np.tanh(side * 3.5)
         light = np.where(light > 0.5, light + 0.12 * smoothstep(70 * size, 0, depth), light)
-        tone = np.clip(1.02 - light + 0.3 * smoothstep(0.2, 1, depth / (base - top.min())) * (size < 0.9), 0, 1)
+        foot = 0.3 * smoothstep(0.2, 1, depth / (base - top.min())) * (size < 0.9)
+        tone = np.clip(1.02 - light + foot, 0, 1)
         fade = smoothstep(base + 12, base - 45, y) if size > 0.9 else 1
         # lines down the flanks, fanning out of the peaks, and leaning with the fold that they lie on
         fan = side * (y - top + 46) * 0.55 + 0.62 * depth * np.sign(side + 0.001 * fold)
@@ -129,18 +132,23 @@ def paint() -> np.ndarray:
     paper = PAPER * (1 + 0.018 * fibre + 0.012 * noise(rng, 60, 2))[..., None]
     inside = smoothstep(16.0, 17.5, edge)
 
-    def impress(page: np.ndarray, ink: np.ndarray, amount: np.ndarray, shift: tuple[float, float], dry: float):
+    def impress(page, ink, amount, shift, dry):
         """Print one colour block, `shift` pixels off its place; `dry` is how much paper shows through."""
-        amount = ndimage.shift(amount * inside, np.array(shift) * SCALE, order=1, mode="nearest")
-        cover = amount * np.clip(1 - dry * np.clip(0.55 * grain + 0.5 * speck + 0.35 * fibre - 0.5, 0, 1.6), 0, 1)
+        amount = ndimage.shift(
+            (amount * inside).astype(np.float32), np.array(shift) * SCALE, order=1, mode="nearest"
+        )
+        bare = np.clip(0.55 * grain + 0.5 * speck + 0.35 * fibre - 0.5, 0, 1.6)
+        cover = amount * np.clip(1 - dry * bare, 0, 1)
         # printing ink is a glaze: it darkens what lies under it
         return page * mix(np.ones(3, np.float32), ink, cover)
 
-    sky = smoothstep(215, 20, y) * 0.85 * (r > RADIUS + 5) * ~peaks
-    page = impress(paper, OCHRE, 0.6 * smoothstep(120, 345, y) * ~peaks * ~water * (r > RADIUS - 2), (1, -1), 0.5)
-    page = impress(page, TEAL, np.where(peaks & ~water, 0.85 * (1 - snow), sky).astype(np.float32), (2.0, -1.5), 0.5)
+    land, sky = peaks & ~water, ~peaks & ~water
+    dusk = 0.6 * smoothstep(120, 345, y) * (r > RADIUS - 2) * sky
+    green = np.where(land, 0.85 * (1 - snow), 0.85 * smoothstep(215, 20, y) * (r > RADIUS + 5) * sky)
+    page = impress(paper, OCHRE, dusk, (1, -1), 0.5)
+    page = impress(page, TEAL, green, (2.0, -1.5), 0.5)
     page = impress(page, BLUE, shade * water, (1.5, 2.0), 0.45)
-    page = impress(page, RED, ((r < RADIUS) & ~peaks & ~water).astype(np.float32), (-1.5, 2.5), 0.4)
+    page = impress(page, RED, (r < RADIUS) & sky, (-1.5, 2.5), 0.4)
     black = smoothstep(-0.05, 0.05, ndimage.gaussian_filter(block.ink, 0.8)) * smoothstep(15.2, 16.2, edge)
     starved = np.clip(1 - 0.75 * np.clip(0.5 * grain + 0.8 * speck + 0.3 * fibre - 1.15, 0, 1.2), 0, 1)
-    return np.clip(mix(page, INK * (1 + 0.25 * grain[..., None] * 0.3), black * starved), 0, 1)
+    return np.clip(mix(page, INK * (1 + 0.075 * grain[..., None]), black * starved), 0, 1)
