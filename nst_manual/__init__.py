@@ -1,9 +1,11 @@
-"""Neural style transfer by hand: every forward and backward kernel is written out, and nothing differentiates for us.
+"""Neural style transfer by hand: every forward and backward kernel is written out, and nothing differentiates
+for us.
 
-    files -> pixels -> start image -> [ objective: network with loss modules -> (loss, dx) ] <-> optimiser -> pixels -> file
+    files -> pixels -> start image -> [ objective: network with loss modules -> (loss, dx) ] <-> optimiser ->
+    pixels -> file
 
-The network is a row of modules in the manner of Lua Torch. Loss modules stand inside it; one backward pass that starts
-with dy = 0 collects their gradients on the way down to the pixels.
+The network is a row of modules in the manner of Lua Torch. Loss modules stand inside it; one backward pass
+that starts with dy = 0 collects their gradients on the way down to the pixels.
 
     >>> import nst_manual as nst
     >>> result = nst.stylize("photo.jpg", "painting.jpg", size=256, iterations=100)      # doctest: +SKIP

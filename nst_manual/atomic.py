@@ -13,18 +13,21 @@ from nst_manual.errors import OutputError
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Replace the file at `path` by `data`, or leave it as it was.
 
-    The bytes go to a temporary name in the same folder and reach the disk (fsync) before the rename, and the rename
-    reaches the disk before the function returns: after a power cut either file is whole.
+    The bytes go to a temporary name in the same folder and reach the disk (fsync) before the rename, and the
+    rename reaches the disk before the function returns: after a power cut either file is whole.
 
     Raises
     ------
     OutputError
-        The folder cannot be written or the disk is full; the temporary file is gone and the old file untouched.
+        The folder cannot be written or the disk is full; the temporary file is gone and the old file
+        untouched.
     """
     path = Path(path)
     temporary = None
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
+        descriptor, temporary = tempfile.mkstemp(
+            prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent
+        )
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
@@ -52,7 +55,9 @@ def _mode_of(path: Path) -> int:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a rename to the disk; where folders cannot be opened or synced (Windows, some network disks), go on."""
+    """Bring a rename to the disk; where folders cannot be opened or synced (Windows, some network disks), go
+    on.
+    """
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

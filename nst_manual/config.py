@@ -1,7 +1,8 @@
-"""Every option of a run: its default, range and help text, once. Nothing else in the package has a default of its own.
+"""Every option of a run: its default, range and help text, once. Nothing else in the package has a default of
+its own.
 
-`ObjectiveConfig` says which function of the image is minimised, `RunConfig` how, and what is written. None means that
-the preset or the network decides.
+`ObjectiveConfig` says which function of the image is minimised, `RunConfig` how, and what is written. None
+means that the preset or the network decides.
 """
 
 from __future__ import annotations
@@ -25,15 +26,24 @@ class ObjectiveConfig:
     """Options of the function that is minimised; attributes are described by their `help`."""
 
     size: int = option(
-        256, whole(8, LARGEST_SIZE), "Longer side of the picture; the photograph is scaled to it.", _IMAGE, "PIXELS"
+        256,
+        whole(8, LARGEST_SIZE),
+        "Longer side of the picture; the photograph is scaled to it.",
+        _IMAGE,
+        "PIXELS",
     )
     style_size: int | None = option(
-        None, whole(8, LARGEST_SIZE), "Longer side to which paintings are scaled.", _IMAGE, "PIXELS", "as --size"
+        None,
+        whole(8, LARGEST_SIZE),
+        "Longer side to which paintings are scaled.",
+        _IMAGE,
+        "PIXELS",
+        "as --size",
     )
     style_blend: tuple[float, ...] | None = option(
         None,
         numbers,
-        "Shares of several paintings, such as 2,1: the target is the weighted average of their Gram matrices.",
+        "Shares of several paintings, such as 2,1: their Gram matrices are averaged with these weights.",
         _IMAGE,
         "NUMBERS",
         "equal shares",
@@ -58,7 +68,11 @@ class ObjectiveConfig:
         "the preset's",
     )
     dtype: str = option(
-        "float32", choice("float32", "float64"), "Precision of the network: float32 or float64.", _NETWORK, "TYPE"
+        "float32",
+        choice("float32", "float64"),
+        "Precision of the network: float32 or float64.",
+        _NETWORK,
+        "TYPE",
     )
     seed: int = option(0, whole(0, 2**32 - 1), "Of noise and of random weights.", _OPTIMISER, "NUMBER")
     preset: str = option(
@@ -74,10 +88,20 @@ class ObjectiveConfig:
         None, real(0), "Factor of the total variation.", _LOSS, "NUMBER", "the preset's"
     )
     content_layers: tuple[tuple[str, float | None], ...] | None = option(
-        None, layers, "Layers of the content loss: name or name:weight, with commas.", _LOSS, "LAYERS", "the preset's"
+        None,
+        layers,
+        "Layers of the content loss: name or name:weight, with commas.",
+        _LOSS,
+        "LAYERS",
+        "the preset's",
     )
     style_layers: tuple[tuple[str, float | None], ...] | None = option(
-        None, layers, "Layers of the style loss: name or name:weight, with commas.", _LOSS, "LAYERS", "the preset's"
+        None,
+        layers,
+        "Layers of the style loss: name or name:weight, with commas.",
+        _LOSS,
+        "LAYERS",
+        "the preset's",
     )
 
     @property
@@ -91,7 +115,9 @@ class ObjectiveConfig:
         return getattr(self.settings, name) if value is None else value
 
     def weighted_layers(self, kind: str) -> dict[str, float]:
-        """Return layer -> weight of the "content" or "style" loss, the factor of the whole included; zeros left out."""
+        """Return layer -> weight of the "content" or "style" loss, the factor of the whole included; zeros
+        left out.
+        """
         given = self.chosen(f"{kind}_layers")
         given = [(item, None) if isinstance(item, str) else item for item in given]
         default = 1 / len(given) if kind == "style" and self.settings.shared_style_weight else 1.0
@@ -132,11 +158,14 @@ class RunConfig(ObjectiveConfig):
         "NUMBER",
         "adam: the preset's; gradient-descent: a first step of 0.1 pixel values",
     )
-    history: int = option(
-        10, whole(1, 1000), "Corrections that L-BFGS keeps.", _OPTIMISER, "NUMBER"
-    )
+    history: int = option(10, whole(1, 1000), "Corrections that L-BFGS keeps.", _OPTIMISER, "NUMBER")
     threads: int | None = option(
-        None, whole(1, 1024), "Threads of the matrix products.", _OPTIMISER, "NUMBER", "the processors of this process"
+        None,
+        whole(1, 1024),
+        "Threads of the matrix products.",
+        _OPTIMISER,
+        "NUMBER",
+        "the processors of this process",
     )
     save_every: int | None = option(
         None,
@@ -147,7 +176,12 @@ class RunConfig(ObjectiveConfig):
         "never",
     )
     progress_sheet: str | None = option(
-        None, text, "Write a contact sheet of the picture after 1, 10, 20, 30, ... iterations.", _OUTPUT, "FILE", "none"
+        None,
+        text,
+        "Write a contact sheet of the picture after 1, 10, 20, 30, ... iterations.",
+        _OUTPUT,
+        "FILE",
+        "none",
     )
     log: str | None = option(
         None, text, "Write one JSON object an evaluation.", _OUTPUT, "FILE.jsonl", "none"
@@ -165,5 +199,3 @@ def objective_config(values: Mapping[str, Any]) -> ObjectiveConfig:
 def run_config(values: Mapping[str, Any]) -> RunConfig:
     """Return the options of a run, checked; raise `UsageError`."""
     return RunConfig(**parse_all(RunConfig, values))
-
-

@@ -1,7 +1,8 @@
 """One family of errors, each with the exit code that the command line ends with.
 
-An error says what it is about, what came and was expected, and what to do; the command line prints it as one line,
-``error: WHAT: cause (what to do)``. Python callers catch `NstError`, or the built-in type that each one also is.
+An error says what it is about, what came and was expected, and what to do; the command line prints it as one
+line, ``error: WHAT: cause (what to do)``. Python callers catch `NstError`, or the built-in type that each one
+also is.
 """
 
 from __future__ import annotations

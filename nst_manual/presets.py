@@ -1,7 +1,9 @@
-"""Published settings of style transfer, as data: which losses, of what form and weight, on what scale of pixels.
+"""Published settings of style transfer, as data: which losses, of what form and weight, on what scale of
+pixels.
 
-A preset fixes the function that is minimised, the start, the optimiser and its rate. Size and number of iterations it
-leaves alone, since they are what the user pays in time; the published ones stand in `published`.
+A preset fixes the function that is minimised, the start, the optimiser and its rate. Size and number of
+iterations it leaves alone, since they are what the user pays in time; the published ones stand in
+`published`.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ PRESETS = {
         Preset(
             name="paper",
             source="Gatys, Ecker, Bethge, CVPR 2016: alpha / beta = 1e-3; average pooling; from white noise. "
-            "Differs in the weights: the paper rescales VGG-19 to a mean activation of 1, which is not published here",
+            "Differs in the weights: the paper rescales VGG-19 to a mean activation of 1",
             published="512 x 512, iterations not stated",
             content_layers=("conv4_2",),
             style_layers=CONV_LAYERS,
@@ -81,7 +83,7 @@ PRESETS = {
         ),
         Preset(
             name="neural-style",
-            source="J. Johnson's Lua Torch program: pixels 0..256, ceil-mode pooling, squared total variation",
+            source="J. Johnson's Lua Torch program: pixels 0..256, ceil-mode pooling, squared variation",
             published="512 px, 1000 iterations of L-BFGS with 100 corrections and no line search, or Adam",
             content_layers=("relu4_2",),
             style_layers=RELU_LAYERS,
@@ -113,7 +115,7 @@ PRESETS = {
         ),
         Preset(
             name="gatys",
-            source="L. Gatys's own PyTorch notebook; the same function as neural-style's with style 1000, content 1, tv 0",
+            source="L. Gatys's own PyTorch notebook; neural-style with style 1000, content 1, tv 0",
             published="512 px (shorter side), 500 iterations of L-BFGS, then 200 at 800 px",
             content_layers=("relu4_2",),
             style_layers=RELU_LAYERS,

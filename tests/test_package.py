@@ -38,7 +38,9 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names = [node.module] if node.module != "nst_manual" else [f"nst_manual.{a.name}" for a in node.names]
+            names = (
+                [node.module] if node.module != "nst_manual" else [f"nst_manual.{a.name}" for a in node.names]
+            )
         else:
             continue
         found |= {name.split(".")[1] for name in names if name.startswith("nst_manual.")}
@@ -63,7 +65,11 @@ def test_optimisers_never_see_a_network():
 def test_only_the_backend_knows_cupy():
     for path in PACKAGE.rglob("*.py"):
         if path.name != "backend.py":
-            names = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Import | ast.ImportFrom)]
+            names = [
+                node
+                for node in ast.walk(ast.parse(path.read_text("utf-8")))
+                if isinstance(node, ast.Import | ast.ImportFrom)
+            ]
             assert not any("cupy" in ast.unparse(node) for node in names), path
 
 

@@ -1,4 +1,6 @@
-"""The command line: one file a command. Errors are one line on standard error, and an exit code that says which kind."""
+"""The command line: one file a command. Errors are one line on standard error, and an exit code that says
+which kind.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        # typer has its own family of usage errors, which differs between its versions; they all have these two
+        # typer has its own family of usage errors, which differs between its versions; they all have these
+        # two
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return _fail(error.format_message(), error.exit_code)
         if "--debug" in arguments:

@@ -23,13 +23,16 @@ def describe(
         typer.Option(metavar="HxW", help="Image size in pixels.", show_default="the network's own, 224x224"),
     ] = None,
     upto: Annotated[
-        str | None, typer.Option(metavar="LAYER", help="Leave out what follows this layer.", show_default=False)
+        str | None,
+        typer.Option(metavar="LAYER", help="Leave out what follows this layer.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Print a network's layers: output shape, parameters, multiply-adds, bytes, receptive field, places for losses.
+    """Print a network's layers: output shape, parameters, multiply-adds, bytes, receptive field, places for
+    losses.
 
-    At another size than the network was made for, the fully connected layers are left out: they fit that size alone.
+    At another size than the network was made for, the fully connected layers are left out: they fit that size
+    alone.
     """
     from nst_manual.nets import get_network
     from nst_manual.nets.geometry import layers
@@ -93,8 +96,8 @@ def _print_table(name: str, pixels: tuple[int, int], rows: list[dict], totals: d
     console = stdout()
     console.print(table)
     console.print(
-        "Bytes are of the outputs in float32. Multiply-adds are for one pass forward; backward to the image costs "
-        "the same.",
+        "Bytes are of the outputs in float32. Multiply-adds are for one pass forward; "
+        "backward to the image costs the same.",
         soft_wrap=True,
     )
 

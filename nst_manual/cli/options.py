@@ -1,4 +1,6 @@
-"""Command-line options made of the fields of a config dataclass, so that no default or help text stands twice."""
+"""Command-line options made of the fields of a config dataclass, so that no default or help text stands
+twice.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,17 @@ from nst_manual.options import flag
 
 
 def with_options(cls: type) -> Callable[[Callable], Callable]:
-    """Give a command one option for each field of `cls`; they arrive in its argument `options`, None where not given.
+    """Give a command one option for each field of `cls`; they arrive in its argument `options`, None where
+    not given.
 
-    Values arrive as text and are checked by the config, which says the same to Python callers. The decorated function
-    takes `options` as its last argument and by keyword.
+    Values arrive as text and are checked by the config, which says the same to Python callers. The decorated
+    function takes `options` as its last argument and by keyword.
     """
 
     def decorate(command: Callable) -> Callable:
-        given = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "options"]
+        given = [
+            p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "options"
+        ]
 
         def wrapped(**values: Any) -> None:
             command(**{p.name: values.pop(p.name) for p in given}, options=values)

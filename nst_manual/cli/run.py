@@ -20,7 +20,9 @@ def add(app: typer.Typer) -> None:
 def run(
     images: Annotated[
         list[str] | None,
-        typer.Argument(metavar="CONTENT STYLE", help="A photograph, and one or more paintings.", show_default=False),
+        typer.Argument(
+            metavar="CONTENT STYLE", help="A photograph, and one or more paintings.", show_default=False
+        ),
     ] = None,
     output: Annotated[
         str | None,
@@ -44,7 +46,11 @@ def run(
     config = run_config(options)
     content, *styles = _images(images or [])
 
-    target = Path(output) if output is not None else _fresh(Path(f"{Path(content).stem}-{Path(styles[0]).stem}.png"))
+    target = (
+        Path(output)
+        if output is not None
+        else _fresh(Path(f"{Path(content).stem}-{Path(styles[0]).stem}.png"))
+    )
 
     from nst_manual.run.files import run_to_files
 
@@ -70,7 +76,9 @@ def _images(images: list[str]) -> list[str]:
 
 
 def _fresh(path: Path) -> Path:
-    """Return the path, or the first of name-2, name-3, ... that is free: an earlier picture is never replaced unasked."""
+    """Return the path, or the first of name-2, name-3, ... that is free: an earlier picture is never replaced
+    unasked.
+    """
     candidate, number = path, 2
     while candidate.exists():
         candidate = path.with_stem(f"{path.stem}-{number}")

@@ -44,7 +44,9 @@ def list_all(as_json: Annotated[bool, typer.Option("--json", help="Print one JSO
 
 
 def get(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Of `nst-manual weights list`, such as vgg19.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Of `nst-manual weights list`, such as vgg19.")
+    ],
 ) -> None:
     """Download weights into the user's cache; a download that was cut goes on where it stopped."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn

@@ -62,8 +62,8 @@ def unsupported_name(head: bytes) -> str | None:
 def png_damage(file: BinaryIO) -> str | None:
     """Return what is wrong with the chunks of a PNG file, or None; other files are passed over.
 
-    Decoders stop where the last row is complete, so that a lost end goes unnoticed; the check sums of the chunks
-    show it. Only critical chunks count (first letter a capital): a damaged comment does not hurt the picture.
+    Decoders stop where the last row is complete, so that a lost end goes unnoticed; the check sums of the
+    chunks show it. Only critical chunks count (first letter a capital): a damaged comment hurts no picture.
     """
     file.seek(0)
     if file.read(8) != _PNG:

@@ -17,7 +17,7 @@ class NotFiniteError(DivergedError, ValueError):
 
 
 def to_network(pixels: np.ndarray, dtype: str = "float32") -> np.ndarray:
-    """Return (H, W, 3) as the network's image (1, H, W, 3): a contiguous copy of `dtype`, values 0..255 unchanged.
+    """Return (H, W, 3) as the network's image (1, H, W, 3): a contiguous copy of `dtype`, still 0..255.
 
     Raises
     ------

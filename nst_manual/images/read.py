@@ -31,13 +31,13 @@ _PILLOW = threading.RLock()
 def read_image(source: str | os.PathLike[str] | Image.Image | np.ndarray, what: str = "image") -> np.ndarray:
     """Return a picture upright, in sRGB.
 
-    A file is known by its content, whatever its name says: JPEG, PNG, WebP, TIFF, BMP, GIF, PPM. EXIF orientation
-    is applied, an ICC profile converted to sRGB, alpha flattened on white. Of an animation or a file of many
-    pages the first is taken, with an `ImageWarning`. CMYK without a profile is converted by Pillow's simple
-    formula.
+    A file is known by its content, whatever its name says: JPEG, PNG, WebP, TIFF, BMP, GIF, PPM. EXIF
+    orientation is applied, an ICC profile converted to sRGB, alpha flattened on white. Of an animation or a
+    file of many pages the first is taken, with an `ImageWarning`. CMYK without a profile is converted by
+    Pillow's simple formula.
 
-    Grey of 16 bits keeps its fractions. Colour of 16 bits a channel is scaled to 8 by Pillow, which has no mode
-    for more (it keeps the high byte). Float grey is 0..1, or 0..255 (with a warning).
+    Grey of 16 bits keeps its fractions. Colour of 16 bits a channel is scaled to 8 by Pillow, which has no
+    mode for more (it keeps the high byte). Float grey is 0..1, or 0..255 (with a warning).
 
     Parameters
     ----------
@@ -54,11 +54,11 @@ def read_image(source: str | os.PathLike[str] | Image.Image | np.ndarray, what: 
     Raises
     ------
     ImageError
-        Missing, not a file, unreadable, empty, not an image, not a supported one, truncated or damaged; an array
-        of another shape or type.
+        Missing, not a file, unreadable, empty, not an image, not a supported one, truncated or damaged; an
+        array of another shape or type.
     ResourceError
-        More than `MAX_PIXELS` pixels, known before decoding (the environment variable ``NST_MANUAL_MAX_PIXELS``
-        sets another limit), or not enough memory.
+        More than `MAX_PIXELS` pixels, known before decoding (the environment variable
+        ``NST_MANUAL_MAX_PIXELS`` sets another limit), or not enough memory.
     """
     from PIL import Image
 
@@ -79,9 +79,14 @@ def opened_image(path: str | os.PathLike[str], what: str) -> Iterator[tuple[Imag
     """Give (image, name for messages) of a file: the header is read, nothing decoded; see `read_image`."""
     name = f"{what} {shown(path)}"
     with _open_file(path, name) as file:
-        head = head_of(file)
+        try:
+            head, damage = head_of(file), png_damage(file)
+        except OSError as error:  # a disk or a network that fails, after a file that could be opened
+            raise ImageError(name, f"cannot be read, {error.strerror or error}") from error
         if not head:
             raise ImageError(name, "is empty")
+        if damage:
+            raise ImageError(name, f"is truncated or damaged, {damage}")
         with _pillow(name):
             yield _identify(file, head, name), name
 
@@ -123,9 +128,6 @@ def _identify(file: BinaryIO, head: bytes, name: str) -> Image.Image:
     """Open the file with Pillow, or say why not."""
     from PIL import Image, UnidentifiedImageError
 
-    damage = png_damage(file)
-    if damage:
-        raise ImageError(name, f"is truncated or damaged, {damage}")
     try:
         with faults_of_decoders(name):
             return Image.open(file, formats=FORMATS)
@@ -188,7 +190,7 @@ def _pillow(name: str) -> Iterator[None]:
     limit = _limit()
     with _PILLOW, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        # Pillow warns above its limit and raises above twice that; with the warning as an error there is one limit
+        # Pillow warns above its limit and raises above twice that: the warning as an error makes them one
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, limit
         try:

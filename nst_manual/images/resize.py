@@ -10,7 +10,8 @@ from nst_manual.errors import ResourceError, UsageError
 def fit(size: tuple[int, int], longer: int) -> tuple[int, int]:
     """Return the size (h, w) whose longer side is `longer` and whose proportion is that of `size` (H, W).
 
-    The shorter side is rounded to the nearest whole number, halves up, and is at least 1. Enlarges too. Units: pixels.
+    The shorter side is rounded to the nearest whole number, halves up, and is at least 1. Enlarges too.
+    All sizes are in pixels.
 
     Raises
     ------
@@ -29,12 +30,12 @@ def fit(size: tuple[int, int], longer: int) -> tuple[int, int]:
 def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return the picture at another size.
 
-    A triangle (Pillow's BILINEAR), widened by the factor of the reduction so that fine patterns turn grey instead of
-    into other patterns. It is the filter of neural-style and its ports, so that losses compare with theirs; and it never
-    overshoots, where Lanczos leaves a bright and a dark line along each edge, which the style losses then have to paint
-    (measured at 256 pixels: the same run ends with a loss a fifth higher). It acts on sRGB values as they are, as image
-    editors do by default. Pillow computes on floats here, a channel at a time: bytes would lose the fractions of 16-bit
-    pictures.
+    A triangle (Pillow's BILINEAR), widened by the factor of the reduction so that fine patterns turn grey
+    instead of into other patterns. It is the filter of neural-style and its ports, so that losses compare
+    with theirs; and it never overshoots, where Lanczos leaves a bright and a dark line along each edge, which
+    the style losses then have to paint (measured at 256 pixels: the same run ends with a loss a fifth
+    higher). It acts on sRGB values as they are, as image editors do by default. Pillow computes on floats
+    here, a channel at a time: bytes would lose the fractions of 16-bit pictures.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         for c in range(3):
             channel = Image.fromarray(np.ascontiguousarray(pixels[..., c], np.float32))
             result[..., c] = np.asarray(channel.resize((width, height), Image.Resampling.BILINEAR))
-    # numpy answers a size beyond all address space with ValueError, Pillow one beyond a C int with OverflowError
+    # a size beyond all address space is a ValueError of NumPy's, one beyond a C int Pillow's OverflowError
     except (MemoryError, OverflowError, ValueError) as error:
         raise ResourceError(f"size {height} x {width}", "not enough memory for such a picture") from error
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,13 +24,14 @@ _PAPER, _INK, _EDGE = (250, 250, 248), (64, 64, 68), (222, 222, 218)
 def contact_sheet(pictures: Sequence[tuple[str, np.ndarray]], columns: int | None = None) -> np.ndarray:
     """Return the pictures in rows on light paper, with even margins and a caption below each.
 
-    All places are of one size, that of the largest picture or smaller, and each picture fills its place as far as its
-    proportion allows: the stages of a run from coarse to fine appear equally large.
+    All places are of one size, that of the largest picture or smaller, and each picture fills its place as
+    far as its proportion allows: the stages of a run from coarse to fine appear equally large.
 
     Parameters
     ----------
     pictures : sequence of (str, numpy.ndarray)
-        Caption and pixels (H, W, 3), 0..255; sizes may differ. A caption too long for its place is cut.
+        Caption and pixels (H, W, 3), 0..255; sizes may differ. A caption too long for its place is cut;
+        letters that the font lacks lose their accents or become question marks.
     columns : int, optional
         Pictures in a row; without it, as many as make the sheet about 3 : 2.
 
@@ -81,7 +83,10 @@ def contact_sheet(pictures: Sequence[tuple[str, np.ndarray]], columns: int | Non
 
 def _cut(caption: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     """Return the caption on one line, cut so that it is at most `width` pixels long."""
-    caption = " ".join(caption.split())
+    # Pillow's own font knows ASCII alone, and shows empty boxes for the rest
+    plain = unicodedata.normalize("NFKD", caption)
+    plain = "".join(c for c in plain if not unicodedata.combining(c))
+    caption = " ".join(plain.encode("ascii", "replace").decode().split())
     if font.getlength(caption) <= width:
         return caption
     while caption and font.getlength(caption + "...") > width:

@@ -88,7 +88,7 @@ def _converter(image: Image.Image, profile, name: str) -> Callable[[Image.Image,
 
 
 def _plain_modes(image: Image.Image) -> tuple[str, bool]:
-    """Return the mode without alpha in which the picture's colours are kept (L, RGB, CMYK), and whether it has alpha."""
+    """Return the mode that keeps the picture's colours (L, RGB, CMYK), and whether it has alpha besides."""
     alpha = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
     if image.mode in ("1", "L", "LA", "La"):
         return "L", alpha
@@ -110,7 +110,7 @@ def _profile(image: Image.Image, name: str):
 
 
 def _transform(profile, mode: str, name: str) -> Callable[[Image.Image], Image.Image] | None:
-    """Return the change from the profile's colours, of pictures of `mode`, to sRGB; None where they do not fit."""
+    """Return the change from the profile's colours to sRGB; None where it does not fit pictures of `mode`."""
     from PIL import ImageCms
 
     space = profile.profile.xcolor_space.strip()
@@ -154,7 +154,7 @@ def _deep_grey(image: Image.Image, profile, name: str) -> np.ndarray:
 
 
 def _through_profile(grey: np.ndarray, profile, name: str) -> np.ndarray:
-    """Return (H, W) as sRGB (H, W, 3); the profile is asked for 256 greys and the values between are interpolated."""
+    """Return (H, W) as sRGB (H, W, 3): the profile converts 256 greys, those between are interpolated."""
     from PIL import Image
 
     transform = _transform(profile, "L", name) if profile is not None else None

@@ -29,16 +29,15 @@ def start_image(
     Parameters
     ----------
     kind : {"content", "noise", "grey", "image"}
-        A copy of the content; `mean_colour` plus noise; 127.5 everywhere; the given picture at the content's size.
+        A copy of the content; `mean_colour` plus noise; 127.5 everywhere; `image` at the content's size.
     content : numpy.ndarray
         (H, W, 3), 0..255.
     seed : int
         For "noise": the same seed gives the same picture.
     noise_std : float
-        Standard deviation of the noise in pixel units, those of 0..255, in each channel. The noise is not clipped.
+        Standard deviation of the noise in pixel units, those of 0..255, in each channel; not clipped.
     image : numpy.ndarray, optional
         (h, w, 3), 0..255, for "image".
-
     mean_colour : three floats
         RGB, 0..255: what the network sees as zero.
 

@@ -37,7 +37,7 @@ _OPTIONS = {
 
 
 def check_output(path: str | os.PathLike[str], inputs: Iterable[object] = (), force: bool = False) -> Path:
-    """Return `path` as a `Path` when a picture can be saved there; meant for before the run, not after hours of it.
+    """Return `path` as a `Path` when a picture can be saved there: to be known before the run, not after it.
 
     Parameters
     ----------
@@ -51,8 +51,8 @@ def check_output(path: str | os.PathLike[str], inputs: Iterable[object] = (), fo
     Raises
     ------
     OutputError
-        Unknown extension; the folder is missing, not a folder or not writable; the path is a directory or a device;
-        the output is one of the inputs (links to it included).
+        Unknown extension; the folder is missing, not a folder or not writable; the path is a directory or a
+        device; the output is one of the inputs (links to it included).
     """
     _format_of(Path(path).suffix, shown(path))
     return check_target(path, inputs, force)
@@ -82,14 +82,16 @@ def encode_image(pixels: np.ndarray, extension: str, metadata: dict[str, str] | 
     pixels : numpy.ndarray
         (H, W, 3) or (1, H, W, 3), uint8 or float, 0..255; rounded and clipped.
     extension : str
-        A key of `OUTPUT_FORMATS`, capitals allowed. JPEG and WebP are of quality 95, JPEG 4:4:4, the others lossless.
+        A key of `OUTPUT_FORMATS`, capitals allowed. JPEG (4:4:4) and WebP have quality 95; the others are
+        lossless.
     metadata : dict of str to str, optional
-        Texts for `read_metadata`. BMP cannot hold any.
+        Texts for `read_metadata`. BMP cannot hold any; JPEG, WebP and TIFF hold 65 kB (more is left out with
+        an `ImageWarning`).
 
     Raises
     ------
     OutputError
-        Unknown extension, or the format cannot hold this: JPEG has 65535 pixels a side (WebP 16383) and 64 kB of text.
+        Unknown extension, or the format cannot hold this: JPEG has at most 65500 pixels a side, WebP 16383.
     NotFiniteError, ShapeError
         As `to_uint8`.
     """
@@ -109,7 +111,7 @@ def save_image(
 ) -> None:
     """Write the picture to `path`; the file there is the old one or the new one whole, whatever happens.
 
-    Encoded in memory first, because an encoder that writes to a full disk itself may lose both without a word.
+    Encoded in memory first: an encoder that itself writes to a full disk may lose both without a word.
 
     Parameters
     ----------

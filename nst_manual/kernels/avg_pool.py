@@ -3,8 +3,8 @@
     y[n, i, j, c] = sum over u, v of x[n, i s + u - p, j s + v - p, c] / area[i, j]
     dx            = each dy / area, added to every pixel of its window (the adjoint)
 
-`area` is kh kw; with ceil_mode a window that hangs over the padded image's end counts only what lies inside image and
-padding, and without count_include_pad only what lies inside the image - all as in PyTorch.
+`area` is kh kw; with ceil_mode a window that hangs over the padded image's end counts only what lies inside
+image and padding, and without count_include_pad only what lies inside the image - all as in PyTorch.
 """
 
 from __future__ import annotations
@@ -68,7 +68,14 @@ def input_gradient(
 
 
 def _areas(
-    xp: Any, image: Pair, k: Pair, size: Pair, stride: Pair, padding: Pair, count_include_pad: bool, dtype: Any
+    xp: Any,
+    image: Pair,
+    k: Pair,
+    size: Pair,
+    stride: Pair,
+    padding: Pair,
+    count_include_pad: bool,
+    dtype: Any,
 ) -> Any:
     """Return the divisors (Ho, Wo, 1): the pixels that each window counts."""
     counts = []

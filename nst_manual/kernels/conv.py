@@ -1,4 +1,5 @@
-"""The algorithms of convolution, in one table. All compute the same; a `Conv2d` module names the one that it runs.
+"""The algorithms of convolution, in one table. All compute the same; a `Conv2d` module names the one that it
+runs.
 
 Each is a file with three functions: `forward`, `input_gradient`, `parameter_gradients`.
 """

@@ -1,14 +1,16 @@
-"""Convolution as it is defined, one sum over kernel positions: the version to read, and to hold the others against.
+"""Convolution as it is defined, one sum over kernel positions: the version to read, and to hold the others
+against.
 
     y[n, i, j, o]  = b[o] + sum over u, v, c of  x[n, i s + u d - p, j s + v d - p, c]  w[u, v, c, o]
-    dx[n, h, w, c] = sum over all (i, j, u, v) with i s + u d - p = h, j s + v d - p = w  of  dy[n, i, j, o]  w[u, v, c, o]
+    dx[n, h, w, c] = sum over o and all (i, j, u, v) with i s + u d - p = h, j s + v d - p = w
+                     of  dy[n, i, j, o]  w[u, v, c, o]
     dw[u, v, c, o] = sum over n, i, j of  x[n, i s + u d - p, j s + v d - p, c]  dy[n, i, j, o]
     db[o]          = sum over n, i, j of  dy[n, i, j, o]
 
-(cross-correlation, as everywhere in the field). For a fixed kernel position (u, v) the image that the kernel meets is
-a strided view of the padded input, so each step is one small matrix product over channels, and each of the three
-gradients is the forward line with two of its three arrays changed places. With groups, channels are cut into equal
-slices that do not see each other.
+(cross-correlation, as everywhere in the field). For a fixed kernel position (u, v) the image that the kernel
+meets is a strided view of the padded input, so each step is one small matrix product over channels, and each
+of the three gradients is the forward line with two of its three arrays changed places. With groups, channels
+are cut into equal slices that do not see each other.
 
 Cost: kh kw passes over the output; no memory beyond the padded input.
 """
@@ -82,4 +84,3 @@ def parameter_gradients(
                 seen = position(x, u, v, size, stride, dilation)[..., cs]
                 dw[u, v, :, os] = xp.tensordot(seen, dy[..., os], axes=((0, 1, 2), (0, 1, 2)))
     return dw, dy.sum(axis=(0, 1, 2))
-

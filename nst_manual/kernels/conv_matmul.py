@@ -3,12 +3,12 @@
 What the kernel meets at each output pixel is copied into a row of `columns` (pixels, kh kw C), so that
 
     forward    y       = columns @ W + b             W = w as (kh kw C, O)
-    backward   columns = dy @ W^T, each column then added to the pixel it was copied from (col2im, the copy's adjoint)
+    backward   columns = dy @ W^T, each then added to the pixel it was copied from (col2im)
     weights    dW      = columns^T @ dy
 
-The columns hold kh kw times the input. Made for a few output rows at a time they stay in the level-2 cache, and the
-copies cost little beside the product: 3x3 layers of VGG run at the rate of `sgemm` itself. A 1x1 kernel of stride 1
-needs no copy at all.
+The columns hold kh kw times the input. Made for a few output rows at a time they stay in the level-2 cache,
+and the copies cost little beside the product: 3x3 layers of VGG run at the rate of `sgemm` itself. A 1x1
+kernel of stride 1 needs no copy at all.
 
 Cost: 2 kh kw C O operations a pixel, and BAND_BYTES of columns.
 """
@@ -18,11 +18,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nst_manual.backend import array_module
+from nst_manual.backend import array_module, parallel
 from nst_manual.kernels.window import Pair, crop, group_slices, output_shape, pad, position
 
 # Columns of one band. Measured on VGG layers: the product slows down below 1 MB, the copies above 4 MB.
 BAND_BYTES = 2**21
+# Of an image, so that there is work for several threads in the small deep layers too.
+MIN_BANDS = 4
 
 
 def forward(
@@ -36,15 +38,20 @@ def forward(
     x = pad(xp, x, padding)
     for cs, os in group_slices(groups, x.shape[3], o):
         matrix = _matrix(w, os, y.dtype)  # (kh kw C/g, O/g)
-        for n, rows in _bands(x, w, size, stride):
+
+        def band(
+            n: int, rows: slice, number: int, cs: slice = cs, os: slice = os, matrix: Any = matrix
+        ) -> None:
             columns = _columns(xp, x[n : n + 1, ..., cs], w.shape[:2], rows, size[1], stride, dilation)
-            band = y[n, rows, :, os]
+            target = y[n, rows, :, os]
             if groups == 1 and y.flags.c_contiguous:
-                xp.matmul(columns, matrix, out=band.reshape(-1, o))  # a view: the result is not copied
+                xp.matmul(columns, matrix, out=target.reshape(-1, o))  # a view: the result is not copied
             else:
-                band[...] = (columns @ matrix).reshape(band.shape)
+                target[...] = (columns @ matrix).reshape(target.shape)
             if b is not None:
-                band += b[os]
+                target += b[os]
+
+        parallel(band, _bands(x, w, size))
     return y
 
 
@@ -67,13 +74,22 @@ def input_gradient(
     size = dy.shape[1:3]
     for cs, os in group_slices(groups, c * groups, o):
         matrix = _matrix(w, os, padded.dtype).T  # (O/g, kh kw C/g)
-        for n, rows in _bands(padded, w, size, stride):
+
+        def band(
+            n: int, rows: slice, number: int, cs: slice = cs, os: slice = os, matrix: Any = matrix
+        ) -> None:
             columns = dy[n, rows, :, os].reshape(-1, o // groups) @ matrix
             columns = columns.reshape(1, -1, size[1], kh, kw, c)
             under = _under(padded[n : n + 1, ..., cs], rows, stride)
             for u in range(kh):
                 for v in range(kw):
                     position(under, u, v, columns.shape[1:3], stride, dilation)[...] += columns[:, :, :, u, v]
+
+        # A band also adds to rows that the next one begins with. The even ones do not meet, nor do the odd
+        # ones; and this order of additions is the same for any number of threads.
+        bands = list(_bands(padded, w, size, least=-(-dilation[0] * (kh - 1) // stride[0])))
+        for parity in (0, 1):
+            parallel(band, (item for item in bands if item[2] % 2 == parity))
     dx = crop(padded, padding, (height, width))
     if out is None:
         return xp.ascontiguousarray(dx)
@@ -90,7 +106,7 @@ def parameter_gradients(
     size, o = dy.shape[1:3], dy.shape[3]
     dw = xp.zeros(w_shape, xp.result_type(x, dy))
     for cs, os in group_slices(groups, x.shape[3], o):
-        for n, rows in _bands(x, dw, size, stride):
+        for n, rows, _ in _bands(x, dw, size):
             columns = _columns(xp, x[n : n + 1, ..., cs], w_shape[:2], rows, size[1], stride, dilation)
             band = dy[n, rows, :, os].reshape(-1, o // groups)
             dw[..., os] += (columns.T @ band).reshape(*w_shape[:3], o // groups)
@@ -102,13 +118,17 @@ def _matrix(w: Any, os: slice, dtype: Any) -> Any:
     return w[..., os].reshape(-1, os.stop - os.start).astype(dtype, copy=False)
 
 
-def _bands(x: Any, w: Any, size: Pair, stride: Pair) -> Iterator[tuple[int, slice]]:
-    """Yield (image, output rows) such that the columns of those rows take about BAND_BYTES."""
+def _bands(x: Any, w: Any, size: Pair, least: int = 1) -> Iterator[tuple[int, slice, int]]:
+    """Yield (image, output rows, number) such that the columns of those rows take about BAND_BYTES.
+
+    There are at least MIN_BANDS where the rows suffice, each of at least `least` rows.
+    """
     row_bytes = size[1] * w[..., 0].size * x.itemsize
-    rows = max(1, BAND_BYTES // row_bytes)
+    rows = min(BAND_BYTES // row_bytes, -(-size[0] // MIN_BANDS))
+    rows = max(1, least, rows)
     for n in range(x.shape[0]):
-        for top in range(0, size[0], rows):
-            yield n, slice(top, min(top + rows, size[0]))
+        for number, top in enumerate(range(0, size[0], rows)):
+            yield n, slice(top, min(top + rows, size[0])), number
 
 
 def _under(x: Any, rows: slice, stride: Pair) -> Any:

@@ -1,6 +1,6 @@
 """Fully connected layer.
 
-    y = x w + b      dx = dy w^T      dw = x^T dy      db = sum over n of dy
+y = x w + b      dx = dy w^T      dw = x^T dy      db = sum over n of dy
 """
 
 from __future__ import annotations

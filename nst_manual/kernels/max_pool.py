@@ -1,10 +1,11 @@
 """Maximum over windows.
 
-    y[n, i, j, c]  = max over u, v of x[n, i s + u d - p, j s + v d - p, c]        (outside the image: -infinity)
+    y[n, i, j, c]  = max over u, v of x[n, i s + u d - p, j s + v d - p, c]     (outside the image: -infinity)
     dx gets dy at the window's maximum; a tie goes to the first in row-major order, as in PyTorch.
 
-NaN wins over every number, the first NaN of several over the others. Forward can return the winners (the kernel position u kw + v, one byte where
-that fits), which is all that backward needs. Complex input is compared by its real part.
+NaN wins over every number, the first NaN of several over the others. Forward can return the winners (the
+kernel position u kw + v, one byte where that fits), which is all that backward needs. Complex input is
+compared by its real part.
 """
 
 from __future__ import annotations
@@ -12,11 +13,19 @@ from __future__ import annotations
 from typing import Any
 
 from nst_manual.backend import array_module
+from nst_manual.kernels.masked import masked
 from nst_manual.kernels.window import Pair, crop, output_shape, pad, position
 
 
 def forward(
-    x: Any, k: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1), ceil_mode: bool = False, *, out: Any = None
+    x: Any,
+    k: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair = (1, 1),
+    ceil_mode: bool = False,
+    *,
+    out: Any = None,
 ) -> tuple[Any, Any]:
     """Return y (N, Ho, Wo, C) and the winning positions (N, Ho, Wo, C) for x (N, H, W, C)."""
     xp = array_module(x)
@@ -24,7 +33,8 @@ def forward(
     image = x.shape[1:3]
     beyond = overhang(image, k, size, stride, padding, dilation)
     x = pad(xp, x, padding, -xp.inf, beyond)
-    # where a window has met a pixel of the image yet: its first one wins over the padding even if it is -infinity
+    # where a window has met a pixel of the image yet: its first one wins over the padding even if it is
+    # -infinity
     met = None if padding == beyond == (0, 0) else xp.zeros((*size, 1), bool)
     y = xp.empty((x.shape[0], *size, x.shape[3]), x.dtype) if out is None else out
     y[...] = position(x, 0, 0, size, stride, dilation)
@@ -65,7 +75,7 @@ def input_gradient(
     dx = xp.zeros(shape, dy.dtype)
     for u in range(k[0]):
         for v in range(k[1]):
-            position(dx, u, v, size, stride, dilation)[...] += xp.where(winner == u * k[1] + v, dy, 0)
+            position(dx, u, v, size, stride, dilation)[...] += masked(dy, winner == u * k[1] + v)
     dx = crop(dx, padding, (height, width))
     if out is None:
         return xp.ascontiguousarray(dx)
@@ -76,7 +86,8 @@ def input_gradient(
 def overhang(image: Pair, k: Pair, size: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1)) -> Pair:
     """Return how far below and right of the padded image the last windows reach (ceil_mode lets them)."""
     return tuple(
-        max(0, (size[a] - 1) * stride[a] + dilation[a] * (k[a] - 1) + 1 - image[a] - 2 * padding[a]) for a in (0, 1)
+        max(0, (size[a] - 1) * stride[a] + dilation[a] * (k[a] - 1) + 1 - image[a] - 2 * padding[a])
+        for a in (0, 1)
     )
 
 
@@ -84,8 +95,6 @@ def _inside(
     xp: Any, u: int, v: int, image: Pair, size: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> Any:
     """Return where (Ho, Wo, 1) kernel position (u, v) meets a pixel of the image and not its border."""
-    rows, columns = (
-        xp.arange(size[a]) * stride[a] + (u, v)[a] * dilation[a] - padding[a] for a in (0, 1)
-    )
+    rows, columns = (xp.arange(size[a]) * stride[a] + (u, v)[a] * dilation[a] - padding[a] for a in (0, 1))
     rows, columns = (rows >= 0) & (rows < image[0]), (columns >= 0) & (columns < image[1])
     return (rows[:, None] & columns)[..., None]

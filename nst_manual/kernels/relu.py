@@ -3,8 +3,8 @@
     y  = x  where x > 0, else 0
     dx = dy where x > 0, else 0          (the derivative at 0 is taken as 0)
 
-NaN passes through forward, so that a broken network is seen and not painted over; backward it counts as not positive. Complex input is split by its real
-part, which is what a complex-step derivative needs.
+NaN passes through forward, so that a broken network is seen and not painted over; backward it counts as not
+positive. Complex input is split by its real part, which is what a complex-step derivative needs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from nst_manual.backend import array_module
+from nst_manual.kernels.masked import masked
 
 
 def forward(x: Any, *, out: Any = None) -> Any:
@@ -28,10 +29,4 @@ def forward(x: Any, *, out: Any = None) -> Any:
 
 def input_gradient(x: Any, dy: Any, *, out: Any = None) -> Any:
     """Return dx, shaped as x."""
-    xp = array_module(x)
-    if out is None:
-        return xp.where(x.real > 0, dy, 0)
-    # not dy times the mask: infinity times 0 is no 0
-    out[...] = 0
-    xp.copyto(out, dy, where=x.real > 0)
-    return out
+    return masked(dy, x.real > 0, out=out)

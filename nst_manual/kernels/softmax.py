@@ -3,8 +3,8 @@
     softmax      y = exp(x) / sum exp(x)          dx = y (dy - sum(dy y))
     log-softmax  y = x - log sum exp(x)           dx = dy - exp(y) sum(dy)
 
-The largest x is subtracted before exp, which changes neither value and keeps exp from overflowing. Both backward
-passes need only y.
+The largest x is subtracted before exp, which changes neither value and keeps exp from overflowing. Both
+backward passes need only y.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The geometry of sliding windows that convolution and pooling share: padding, and what one window position sees."""
+"""The geometry of sliding windows that convolution and pooling share: padding, and what one window position
+sees.
+"""
 
 from __future__ import annotations
 
@@ -52,13 +54,16 @@ def output_shape(
         ]
         raise ShapeError(
             "input",
-            f"{x_shape[1]} x {x_shape[2]} pixels do not hold one window, expected at least {least[0]} x {least[1]}",
+            f"{x_shape[1]} x {x_shape[2]} pixels do not hold one window, "
+            f"expected at least {least[0]} x {least[1]}",
         )
     return h, w
 
 
 def pad(xp: Any, x: Any, p: Pair, value: float = 0.0, extra: Pair = (0, 0)) -> Any:
-    """Return x (N, H, W, C) with a border of `value`: p on each side, and `extra` more below and on the right."""
+    """Return x (N, H, W, C) with a border of `value`: p on each side, and `extra` more below and on the
+    right.
+    """
     if p == (0, 0) and extra == (0, 0):
         return x
     n, h, w, c = x.shape

@@ -9,7 +9,8 @@ from nst_manual.nn.module import Module
 
 
 class LossModule(Module):
-    """Returns its input unchanged, keeps `loss`, and adds the gradient of that very number to the dy that passes.
+    """Returns its input unchanged, keeps `loss`, and adds the gradient of that very number to the dy that
+    passes.
 
     Parameters
     ----------

@@ -1,13 +1,13 @@
 """Content loss: the features of the image beside those of the content photograph.
 
-L. Gatys, A. Ecker, M. Bethge, "Image style transfer using convolutional neural networks" (CVPR 2016), equations 1 and 2.
-F features of the image, P of the photograph, at one layer, both (M, C).
+L. Gatys, A. Ecker, M. Bethge, "Image style transfer using convolutional neural networks" (CVPR 2016),
+equations 1 and 2. F features of the image, P of the photograph, at one layer, both (M, C).
 
     form "sum"    L = weight 1/2 sum (F - P)^2        dL/dF = weight (F - P)                 the paper's
     form "mean"   L = weight mean (F - P)^2           dL/dF = weight 2 / (M C) (F - P)       neural-style's
 
-Differs from the paper in equation 2, which lets the gradient vanish where F < 0: behind a ReLU that never happens, and
-before one it would not be the gradient of equation 1.
+Differs from the paper in equation 2, which lets the gradient vanish where F < 0: behind a ReLU that never
+happens, and before one it would not be the gradient of equation 1.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Style loss: the Gram matrix of the features beside that of the painting.
 
-L. Gatys, A. Ecker, M. Bethge, "Image style transfer using convolutional neural networks" (CVPR 2016), equations 3 to 6.
-F (M, C) are the features of the image at one layer, M positions of C channels; the paper's letters are F^T and N = C.
+L. Gatys, A. Ecker, M. Bethge, "Image style transfer using convolutional neural networks" (CVPR 2016),
+equations 3 to 6. F (M, C) are the features of the image at one layer, M positions of C channels; the paper's
+letters are F^T and N = C.
 
     S = F^T F                                              (C, C), the paper's G
     form "paper"   L = weight / (4 C^2) sum (S / M - A)^2          A = target's S / M
@@ -9,26 +10,26 @@ F (M, C) are the features of the image at one layer, M positions of C channels; 
 
     with G = S / Z and L = c sum (G - A)^2:    dL/dF = 2 c / Z  F ((G - A) + (G - A)^T)
 
-Differs from the paper where painting and image have different sizes: the paper's 1 / M^2 in front of the sum presumes
-one M for both; here each Gram matrix is divided by its own M, which is the same when they agree.
+Differs from the paper where painting and image have different sizes: the paper's 1 / M^2 in front of the sum
+presumes one M for both; here each Gram matrix is divided by its own M, which is the same when they agree.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from nst_manual.backend import array_module
 from nst_manual.errors import unknown_name
+from nst_manual.kernels import gram as kernel
 from nst_manual.losses.base import LossModule, total
 
 FORMS = ("paper", "mean")
 
 
 def gram(x: Any, form: str = "paper") -> Any:
-    """Return the Gram matrices (N, C, C) of features x (N, H, W, C), divided by M ("paper") or M C ("mean")."""
-    xp = array_module(x)
-    features = x.reshape(x.shape[0], -1, x.shape[3])  # (N, M, C)
-    return xp.matmul(features.transpose(0, 2, 1), features) / divisor(x.shape, form)
+    """Return the Gram matrices (N, C, C) of features x (N, H, W, C), divided by M ("paper") or M C
+    ("mean").
+    """
+    return kernel.forward(x) / divisor(x.shape, form)
 
 
 def divisor(shape: tuple[int, ...], form: str) -> float:
@@ -74,10 +75,8 @@ class StyleLoss(LossModule):
 
     def gradient(self, x: Any, *, out: Any) -> None:
         """Write 2 c / Z F (D + D^T) with D = G - A."""
-        n, h, w, c = x.shape
-        both = self.difference + self.difference.transpose(0, 2, 1)
-        both *= 2 * self.coefficient / divisor(x.shape, self.form)
-        array_module(x).matmul(x.reshape(n, h * w, c), both, out=out.reshape(n, h * w, c))
+        ds = self.difference * (2 * self.coefficient / divisor(x.shape, self.form))
+        kernel.input_gradient(x, ds, out=out)
 
     def describe(self) -> str:
         """Return the settings."""

@@ -1,14 +1,16 @@
 """Total variation: neighbouring pixels should not differ without need.
 
-    form "absolute"   L = weight (sum |x[h+1, w] - x[h, w]| + sum |x[h, w+1] - x[h, w]|)     over all pairs; neural-style-pt's
-    form "squared"    L = weight / 2 sum ((x[h+1, w] - x[h, w])^2 + (x[h, w+1] - x[h, w])^2)  over h < H-1, w < W-1
+    d = x[h+1, w] - x[h, w]  and  e = x[h, w+1] - x[h, w]
 
-L. Rudin, S. Osher, E. Fatemi, "Nonlinear total variation based noise removal algorithms" (1992) is where the term comes
-from; A. Mahendran, A. Vedaldi, "Understanding deep image representations by inverting them" (CVPR 2015) brought it to
-images made from features.
+    form "absolute"   L = weight (sum |d| + sum |e|)         over all pairs; neural-style-pt's
+    form "squared"    L = weight / 2 sum (d^2 + e^2)         over h < H-1, w < W-1
 
-The Lua program neural-style adds the gradient of the second form and leaves the loss out of the number that its
-optimiser sees. Here the number is in the loss. The derivative of |d| at d = 0 is taken as 0.
+L. Rudin, S. Osher, E. Fatemi, "Nonlinear total variation based noise removal algorithms" (1992) is where the
+term comes from; A. Mahendran, A. Vedaldi, "Understanding deep image representations by inverting them" (CVPR
+2015) brought it to images made from features.
+
+The Lua program neural-style adds the gradient of the second form and leaves the loss out of the number that
+its optimiser sees. Here the number is in the loss. The derivative of |d| at d = 0 is taken as 0.
 """
 
 from __future__ import annotations

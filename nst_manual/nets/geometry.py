@@ -78,7 +78,7 @@ def layers(network: Network, size: tuple[int, int] | None = None) -> list[Layer]
     if network.top and size != made_for:
         raise UsageError(
             "size",
-            f"the fully connected layers of {network.name} fit {made_for[0]} x {made_for[1]} pixels only, got {_by(size)}",
+            f"the fully connected layers of {network.name} fit {_by(made_for)} pixels only, got {_by(size)}",
         )
     found = _layers(network, size)
     for layer in found:
@@ -125,7 +125,10 @@ def smallest_size(network: Network) -> int:
     """Return the side of the smallest square image that passes through the network, in pixels."""
     if network.top:
         return network.input_size
-    fits = (min(min(layer.output_shape) for layer in _layers(network, (side, side))) for side in itertools.count(1))
+    fits = (
+        min(min(layer.output_shape) for layer in _layers(network, (side, side)))
+        for side in itertools.count(1)
+    )
     return 1 + next(index for index, least in enumerate(fits) if least >= 1)
 
 
@@ -140,7 +143,9 @@ def _conv(row: Conv, shape: Shape) -> tuple[Shape, Shape]:
 
 
 def _pool(row: MaxPool, shape: Shape) -> tuple[Shape, None]:
-    sizes = (output_size(side, row.kernel_size, row.stride, row.padding, 1, row.ceil_mode) for side in shape[:2])
+    sizes = (
+        output_size(side, row.kernel_size, row.stride, row.padding, 1, row.ceil_mode) for side in shape[:2]
+    )
     return (*sizes, shape[2]), None
 
 

@@ -1,8 +1,8 @@
 """The rows of which a network's table is made: names and geometry, no arrays.
 
-A table is a tuple of rows in the order in which an image passes them. `nst_manual.nn.build` makes modules of it,
-`nst_manual.nets.geometry` computes shapes and costs from it, and so can anyone else who wants the same network in
-another framework.
+A table is a tuple of rows in the order in which an image passes them. `nst_manual.nn.build` makes modules of
+it, `nst_manual.nets.geometry` computes shapes and costs from it, and so can anyone else who wants the same
+network in another framework.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class ReLU(Row):
 
 @dataclass(frozen=True)
 class MaxPool(Row):
-    """Maximum over windows; the tables name the network's own pooling, `--pooling` may replace it by the average."""
+    """Maximum over windows; the tables name the network's own pooling, `--pooling` may replace it by the
+    average.
+    """
 
     kernel_size: int = 2
     stride: int = 2

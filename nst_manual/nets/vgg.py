@@ -1,8 +1,9 @@
-"""The VGG networks: configurations A to E of table 1 in Simonyan and Zisserman, "Very deep convolutional networks
-for large-scale image recognition" (ICLR 2015, arXiv:1409.1556).
+"""The VGG networks: configurations A to E of table 1 in Simonyan and Zisserman, "Very deep convolutional
+networks for large-scale image recognition" (ICLR 2015, arXiv:1409.1556).
 
-Five blocks of convolutions, each followed by a ReLU, each block by a 2x2 maximum; then three fully connected layers.
-An entry of a configuration is (kernel size, channels). Every 3x3 convolution has padding 1 and stride 1.
+Five blocks of convolutions, each followed by a ReLU, each block by a 2x2 maximum; then three fully connected
+layers. An entry of a configuration is (kernel size, channels). Every 3x3 convolution has padding 1 and stride
+1.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ E = (
     ((3, 512), (3, 512), (3, 512), (3, 512)),
 )
 
-# The classifier; it fits images of 224 x 224 alone. Its rows are left off when features are all that is wanted.
+# The classifier; it fits images of 224 x 224 alone. Its rows are left off when features are all that is
+# wanted.
 TOP: tuple[Row, ...] = (
     Flatten("flatten"),
     Linear("fc6", 4096),

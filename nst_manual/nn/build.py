@@ -104,7 +104,8 @@ def load_network(
     network : str
         A name of `nst_manual.nets.NETWORKS`.
     weights : path or "random", optional
-        A weight file; "random" draws them by He's rule; without, the installed or bundled file of the network.
+        A weight file; "random" draws them by He's rule; without, the installed or bundled file of the
+        network.
     upto : str, optional
         The last layer; what follows is neither built nor read from the file.
     dtype : str

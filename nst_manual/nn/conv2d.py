@@ -27,7 +27,8 @@ class Conv2d(WithParameters):
     algorithm : str
         One of `nst_manual.kernels.conv.ALGORITHMS`.
     parameters : (weight, bias), optional
-        Weight (kh, kw, in_channels / groups, out_channels) and bias (out_channels,), taken as they are; drawn without.
+        Weight (kh, kw, in_channels / groups, out_channels) and bias (out_channels,), taken as they are; drawn
+        without.
     rng : seed or numpy.random.Generator, optional
         For the draw.
     dtype : str
@@ -74,7 +75,9 @@ class Conv2d(WithParameters):
         self.expect_images(x, self.in_channels)
         self.check_parameters(self.weight_shape, self.out_channels)
         size = output_shape(x.shape, self.kernel_size, *self.geometry[:3])
-        y = self.buffer("output", (x.shape[0], *size, self.out_channels), np.result_type(x.dtype, self.weight.dtype), x)
+        y = self.buffer(
+            "output", (x.shape[0], *size, self.out_channels), np.result_type(x.dtype, self.weight.dtype), x
+        )
         return get_algorithm(self.algorithm).forward(x, self.weight, self.bias, *self.geometry, out=y)
 
     def update_grad_input(self, x: Any, dy: Any) -> Any:

@@ -44,7 +44,9 @@ class Linear(WithParameters):
         if x.ndim != 2 or x.shape[1] != self.in_features:
             raise self.shape_error("input", f"expected (N, {self.in_features}), got shape {x.shape}")
         self.check_parameters((self.in_features, self.out_features), self.out_features)
-        y = self.buffer("output", (x.shape[0], self.out_features), np.result_type(x.dtype, self.weight.dtype), x)
+        y = self.buffer(
+            "output", (x.shape[0], self.out_features), np.result_type(x.dtype, self.weight.dtype), x
+        )
         return linear.forward(x, self.weight, self.bias, out=y)
 
     def update_grad_input(self, x: Any, dy: Any) -> Any:

@@ -43,7 +43,9 @@ class MaxPool2d(Module):
     def update_output(self, x: Any) -> Any:
         """Compute y, and keep the winning position of each window (a byte)."""
         self.expect_images(x)
-        size = output_shape(x.shape, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+        size = output_shape(
+            x.shape, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
+        )
         y = self.buffer("output", (x.shape[0], *size, x.shape[3]), x.dtype, x)
         geometry = self.kernel_size, self.stride, self.padding, self.dilation
         _, self.winner = max_pool.forward(x, *geometry, self.ceil_mode, out=y)

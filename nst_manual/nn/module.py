@@ -4,9 +4,10 @@
     grad_input = module.update_grad_input(x, dy)
     module.acc_grad_parameters(x, dy)              only training calls it
 
-Results of these three are buffers of the module (`output`, `grad_input`), overwritten by its next call: a container can
-run a thousand iterations without allocating. `forward` and `backward` are the same for people: they return arrays that
-are the caller's own, and `backward` runs `forward` again if it was last given another x.
+Results of these three are buffers of the module (`output`, `grad_input`), overwritten by its next call: a
+container can run a thousand iterations without allocating. `forward` and `backward` are the same for people:
+they return arrays that are the caller's own, and `backward` runs `forward` again if it was last given another
+x.
 """
 
 from __future__ import annotations
@@ -56,12 +57,14 @@ class Module:
         return self.update_output(as_float(x)).copy()
 
     def backward(self, x: Any, dy: Any) -> Any:
-        """Return dx, the gradient with respect to x of <output, dy>; when training, accumulate those of the parameters.
+        """Return dx, the gradient with respect to x of <output, dy>; when training, accumulate those of the
+        parameters.
 
         Parameters
         ----------
         x : array
-            The input of the last `forward`, unchanged since. Given another array, the module runs forward first.
+            The input of the last `forward`, unchanged since. Given another array, the module runs forward
+            first.
         dy : array
             Upstream gradient, shaped as the output.
         """
@@ -102,7 +105,9 @@ class Module:
             setattr(self, name, None)
 
     def buffer(self, name: str, shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
-        """Return the buffer of that name, made (uninitialised, where `like` lives) unless shape and type still fit."""
+        """Return the buffer of that name, made (uninitialised, where `like` lives) unless shape and type
+        still fit.
+        """
         array = getattr(self, name)
         if array is None or array.shape != tuple(shape) or array.dtype != dtype:
             array = array_module(like).empty(shape, dtype)
@@ -129,7 +134,9 @@ class Module:
 
 
 def as_float(x: Any) -> Any:
-    """Return x as an array of floats: itself, or float32 for integers (pixels) and float64 for lists of numbers."""
+    """Return x as an array of floats: itself, or float32 for integers (pixels) and float64 for lists of
+    numbers.
+    """
     if not hasattr(x, "dtype"):
         x = np.asarray(x, dtype=float)
     return x if x.dtype.kind in "fc" else x.astype("float32")

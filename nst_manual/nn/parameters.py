@@ -12,7 +12,9 @@ from nst_manual.nn.module import Module
 
 
 class WithParameters(Module):
-    """A module with `weight` and `bias` (or None), and with `grad_weight` and `grad_bias` once it has been trained."""
+    """A module with `weight` and `bias` (or None), and with `grad_weight` and `grad_bias` once it has been
+    trained.
+    """
 
     weight: Any
     bias: Any = None
@@ -38,11 +40,13 @@ class WithParameters(Module):
         if self.bias is not None:
             self.grad_bias = db if self.grad_bias is None else self.grad_bias + db
 
-    def set_parameters(self, shape: tuple[int, ...], out: int, bias: bool, given: Any, rng: Any, dtype: str) -> None:
+    def set_parameters(
+        self, shape: tuple[int, ...], out: int, bias: bool, given: Any, rng: Any, dtype: str
+    ) -> None:
         """Take the parameters `given` as (weight, bias), or draw the weight and set the bias to zero.
 
-        The draw is He's (K. He et al., "Delving deep into rectifiers", 2015, eq. 10): normal with the standard
-        deviation sqrt(2 / fan-in), which keeps the variance through layers of ReLU.
+        The draw is He's (K. He et al., "Delving deep into rectifiers", 2015, eq. 10): normal with the
+        standard deviation sqrt(2 / fan-in), which keeps the variance through layers of ReLU.
         """
         if given is None:
             rng = np.random.default_rng(rng)

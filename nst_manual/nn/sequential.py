@@ -17,11 +17,11 @@ class Sequential(Module):
         x -> [0] -> [1] -> ... -> y          forward: the output of each is the input of the next
         dx <- [0] <- [1] <- ... <- dy        backward: the grad_input of each is the dy of the one before
 
-    A loss module among them adds its own gradient to the dy that passes, so a backward pass that starts with dy = 0
-    arrives at the image with the gradient of `loss`, the sum over all modules.
+    A loss module among them adds its own gradient to the dy that passes, so a backward pass that starts with
+    dy = 0 arrives at the image with the gradient of `loss`, the sum over all modules.
 
-    Between forward and backward the buffers of the modules belong to the network: whoever runs a single module of it on
-    other arrays in between runs `forward` of the network again.
+    Between forward and backward the buffers of the modules belong to the network: whoever runs a single
+    module of it on other arrays in between runs `forward` of the network again.
 
     Parameters
     ----------
@@ -34,7 +34,8 @@ class Sequential(Module):
         for module in modules:
             self.append(module)
 
-    # -- the list ------------------------------------------------------------------------------------------------
+    # -- the list
+    # ------------------------------------------------------------------------------------------------
 
     def append(self, module: Module) -> None:
         """Add a module at the end."""
@@ -84,7 +85,8 @@ class Sequential(Module):
     def __len__(self) -> int:
         return len(self.modules)
 
-    # -- forward and backward ------------------------------------------------------------------------------------
+    # -- forward and backward
+    # ------------------------------------------------------------------------------------
 
     @property
     def loss(self) -> float:  # type: ignore[override]
@@ -117,7 +119,8 @@ class Sequential(Module):
         """Return each module's input: x, and the outputs of all but the last."""
         return [x, *(module.output for module in self.modules[:-1])][: len(self.modules)]
 
-    # -- what holds for all modules ------------------------------------------------------------------------------
+    # -- what holds for all modules
+    # ------------------------------------------------------------------------------
 
     @property
     def training(self) -> bool:  # type: ignore[override]

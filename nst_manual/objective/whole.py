@@ -48,7 +48,7 @@ class Objective:
     Examples
     --------
     >>> objective = Objective("photo.jpg", ["painting.jpg"], preset="paper", size=512)   # doctest: +SKIP
-    >>> loss, dx = objective(image)                             # image (1, H, W, 3), RGB, 0..255  # doctest: +SKIP
+    >>> loss, dx = objective(image)          # image (1, H, W, 3), RGB, 0..255           # doctest: +SKIP
     """
 
     def __init__(
@@ -62,7 +62,10 @@ class Objective:
         # images first: a wrong path is told at once, not after the weights have been read
         self.content = scale_to(read_image(content, "content"), config.size)
         paintings = [
-            scale_to(read_image(style, "style" if len(styles) == 1 else f"style {number}"), config.style_size or config.size)
+            scale_to(
+                read_image(style, "style" if len(styles) == 1 else f"style {number}"),
+                config.style_size or config.size,
+            )
             for number, style in enumerate(styles, start=1)
         ]
         self.network, self.note = _make_network(config, [self.content, *paintings])
@@ -98,7 +101,8 @@ class Objective:
     def __call__(self, image: Any) -> tuple[float, np.ndarray]:
         """Return the loss, and its gradient with respect to the pixels.
 
-        One pass forward, in which the modules measure; one pass back from dy = 0, in which they add what they know.
+        One pass forward, in which the modules measure; one pass back from dy = 0, in which they add what they
+        know.
 
         Parameters
         ----------
@@ -132,7 +136,9 @@ class Objective:
         y = self.network.update_output(x)
         for name, loss in self.losses.items():
             if not math.isfinite(abs(loss)):
-                raise DivergedError(name, f"the loss is {loss}", "a smaller learning rate or smaller weights may help")
+                raise DivergedError(
+                    name, f"the loss is {loss}", "a smaller learning rate or smaller weights may help"
+                )
         if self._top is None or self._top.shape != y.shape or self._top.dtype != y.dtype:
             self._top = np.zeros_like(y)  # dy at the top: nothing but the losses pulls at the image
         return self.loss, self.network.update_grad_input(x, self._top).copy()
@@ -145,11 +151,13 @@ class Objective:
         paintings: list[np.ndarray],
         blend: tuple[float, ...],
     ) -> None:
-        """Capture the targets, then insert a module behind each named layer; total variation right behind the pixels."""
+        """Capture the targets, then insert a module behind each named layer; total variation right behind the
+        pixels.
+        """
         settings = self.config.settings
         statistic = {name: lambda f: gram(f, settings.style_form)[0] for name in style_weights}
         grams = [self._capture(painting, statistic) for painting in paintings] if style_weights else []
-        targets = self._capture(self.content, {name: np.copy for name in content_weights})
+        targets = self._capture(self.content, dict.fromkeys(content_weights, np.copy))
         for name, weight in content_weights.items():
             self._insert("content", name, ContentLoss(targets[name], weight, settings.content_form))
         for name, weight in style_weights.items():
@@ -195,7 +203,9 @@ def _blend(shares: tuple[float, ...] | None, count: int) -> tuple[float, ...]:
         raise UsageError("styles", "expected at least one painting")
     shares = shares or (1.0,) * count
     if len(shares) != count:
-        raise UsageError("--style-blend", f"expected one number for each of {count} paintings, got {len(shares)}")
+        raise UsageError(
+            "--style-blend", f"expected one number for each of {count} paintings, got {len(shares)}"
+        )
     largest = max(shares)  # so that the sum of shares near the largest float is one
     whole = sum(share / largest for share in shares)
     return tuple(share / largest / whole for share in shares)
@@ -207,4 +217,6 @@ def is_image(styles: Any) -> bool:
 
 
 def _paths_as_text(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in options.items()}
+    return {
+        name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in options.items()
+    }

@@ -1,4 +1,6 @@
-"""Optimisers behind one interface: `minimize(f, x, iterations, on_iteration)` with f(x) -> (loss, gradient)."""
+"""Optimisers behind one interface: `minimize(f, x, iterations, on_iteration)` with f(x) -> (loss,
+gradient).
+"""
 
 from __future__ import annotations
 

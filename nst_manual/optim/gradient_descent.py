@@ -16,9 +16,9 @@ class GradientDescent:
     Parameters
     ----------
     rate : float, optional
-        Pixel values a unit of gradient. What is right depends on the scale of the loss and on the size of the image:
-        with one too large the loss grows. Without, the rate with which the very first step moves pixels by FIRST_STEP
-        (root mean square); it is kept from then on, and stands in the attribute `rate`.
+        Pixel values a unit of gradient. What is right depends on the scale of the loss and on the size of the
+        image: with one too large the loss grows. Without, the rate with which the very first step moves
+        pixels by FIRST_STEP (root mean square); it is kept from then on, and stands in the attribute `rate`.
     """
 
     def __init__(self, rate: float | None = None) -> None:

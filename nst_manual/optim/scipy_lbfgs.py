@@ -1,4 +1,5 @@
-"""SciPy's L-BFGS-B (R. Byrd, P. Lu, J. Nocedal, C. Zhu, 1995), which searches each step's length along a line.
+"""SciPy's L-BFGS-B (R. Byrd, P. Lu, J. Nocedal, C. Zhu, 1995), which searches each step's length along a
+line.
 
 Differs from neural-style, whose L-BFGS takes steps of length one without a search and keeps 100 corrections.
 """
@@ -32,15 +33,17 @@ class ScipyLBFGS:
     ) -> Result:
         """Iterate; about 1.05 evaluations each.
 
-        SciPy would stop when the loss changes little; that is switched off, so that the number of iterations is what
-        the user asked for. When a line search fails (float32 rounding can make one fail near a minimum), the history
-        is thrown away and the search goes on from where it is; if that makes no progress either, it ends.
+        SciPy would stop when the loss changes little; that is switched off, so that the number of iterations
+        is what the user asked for. When a line search fails (float32 rounding can make one fail near a
+        minimum), the history is thrown away and the search goes on from where it is; if that makes no
+        progress either, it ends.
         """
         from scipy.optimize import minimize
 
         shape, dtype = x.shape, x.dtype
-        # SciPy's very first step has length 1, whatever the problem; spread over an image that is next to nothing, and
-        # the line search evaluates half a dozen times until it is long enough. In this unit it is 1 in each pixel.
+        # SciPy's very first step has length 1, whatever the problem; spread over an image that is next to
+        # nothing, and the line search evaluates half a dozen times until it is long enough. In this unit it
+        # is 1 in each pixel.
         unit = math.sqrt(x.size)
         done = 0
 

@@ -18,8 +18,8 @@ from nst_manual.run.progress import Progress, duration, make_progress
 def run_to_files(content: str, styles: Sequence[str], target: Path, config: RunConfig) -> Outcome:
     """Make the picture, write it to `target`, and write whatever else the configuration asks for.
 
-    All that can be checked is checked before the work starts. A run that a signal or a loss without bounds has stopped
-    saves its picture all the same; the outcome's `stopped` says why.
+    All that can be checked is checked before the work starts. A run that a signal or a loss without bounds
+    has stopped saves its picture all the same; the outcome's `stopped` says why.
 
     Raises
     ------

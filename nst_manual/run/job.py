@@ -74,17 +74,23 @@ def prepare(content: Any, styles: Sequence[Any], config: RunConfig) -> tuple[Obj
     if kind not in ("content", "noise", "grey"):
         kind, picture = "image", read_image(kind, "--init")
     objective = Objective(content, styles, config=config)
-    start = start_image(kind, objective.content, config.seed, config.chosen("noise_std"), picture, objective.mean_colour)
+    start = start_image(
+        kind, objective.content, config.seed, config.chosen("noise_std"), picture, objective.mean_colour
+    )
     return objective, start
 
 
 def run_job(
-    objective: Objective, start: np.ndarray, config: RunConfig, observers: Sequence[Observer] = (), lines: Sequence[str] = ()
+    objective: Objective,
+    start: np.ndarray,
+    config: RunConfig,
+    observers: Sequence[Observer] = (),
+    lines: Sequence[str] = (),
 ) -> Outcome:
     """Optimise the image from `start` and return where it came.
 
-    A signal or a loss that is not finite ends the run, not the program: the outcome then holds the last good image, and
-    why in `stopped`.
+    A signal or a loss that is not finite ends the run, not the program: the outcome then holds the last good
+    image, and why in `stopped`.
     """
     with ExitStack() as stack:
         stack.enter_context(thread_limit(config.threads))
@@ -102,7 +108,8 @@ def stylize(content: Any, style: Any, **options: Any) -> Outcome:
     content : path, PIL image or array (H, W, 3) of uint8
     style : the same, or a list of them
     **options
-        Any field of `nst_manual.config.RunConfig` that writes no file: size=256, iterations=100, network="vgg16", ...
+        Any field of `nst_manual.config.RunConfig` that writes no file: size=256, iterations=100,
+        network="vgg16", ...
 
     Returns
     -------
@@ -149,7 +156,9 @@ class _Run:
         x = to_network(self.good, self.config.dtype)
         message, stopped = "", None
         try:
-            result: Result = optimizer.minimize(self.evaluate, x, self.config.iterations, self.after_iteration)
+            result: Result = optimizer.minimize(
+                self.evaluate, x, self.config.iterations, self.after_iteration
+            )
             message, self.good = result.message, result.x[0]
         except DivergedError as error:
             where = f"diverged at iteration {self.iterations + 1}, {error.what}"
@@ -171,7 +180,9 @@ class _Run:
         loss, gradient = self.objective(x)
         norm = float(np.linalg.norm(gradient.astype(np.float64)))
         if not np.isfinite(norm):
-            raise DivergedError("gradient", "is not finite", "a smaller learning rate or smaller weights may help")
+            raise DivergedError(
+                "gradient", "is not finite", "a smaller learning rate or smaller weights may help"
+            )
         if loss < self.lowest[0]:
             self.lowest = loss, x[0].copy()
         event = Evaluation(

@@ -97,8 +97,8 @@ class PlainProgress(Progress):
         step = max(1, self.iterations // 20)
         if self.last is not None and (event.number in (1, 2, 5, self.iterations) or event.number % step == 0):
             self.say(
-                f"iteration {event.number}/{self.iterations}  loss {self.last.loss:.6g}  {loss_line(self.last.losses)}  "
-                f"{self.pace:.2f} s/iteration  {self.left} left"
+                f"iteration {event.number}/{self.iterations}  loss {self.last.loss:.6g}  "
+                f"{loss_line(self.last.losses)}  {self.pace:.2f} s/iteration  {self.left} left"
             )
 
 

@@ -1,4 +1,6 @@
-"""Ctrl-C and its relatives: the run stops at the next evaluation, where the picture is whole and can be saved."""
+"""Ctrl-C and its relatives: the run stops at the next evaluation, where the picture is whole and can be
+saved.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 class StopRequest:
-    """Whether a signal came; the second one ends the program on the spot (files are written atomically, so all are whole)."""
+    """Whether a signal came; the second one ends the program on the spot (files are written atomically, so
+    all are whole).
+    """
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
@@ -35,7 +39,8 @@ class StopRequest:
 def stop_request() -> Iterator[StopRequest]:
     """Turn signals into a `StopRequest` inside the context; the handlers that were there come back after it.
 
-    Only the main thread can have handlers. In another one the request never comes, and KeyboardInterrupt stays what it is.
+    Only the main thread can have handlers. In another one the request never comes, and KeyboardInterrupt
+    stays what it is.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

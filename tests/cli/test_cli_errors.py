@@ -72,7 +72,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("code", "arguments", "said"), CASES, ids=lambda value: " ".join(value) if isinstance(value, list) else None)
+@pytest.mark.parametrize(
+    ("code", "arguments", "said"),
+    CASES,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
 def test_a_fault_is_one_line_an_exit_code_and_nothing_lost(folder, capfd, code, arguments, said):
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     assert main(["run", *arguments]) == code
@@ -112,13 +116,17 @@ def test_debug_shows_where_an_error_came_from(folder):
 
 def test_a_name_that_is_not_unicode_is_told_about_and_not_stumbled_over(folder):
     command = [sys.executable, "-m", "nst_manual", "run", b"caf\xe9.png", "painting.png"]
-    ended = subprocess.run(command, capture_output=True, check=False, env=os.environ | {"LANG": "C", "LC_ALL": "C"})
+    ended = subprocess.run(
+        command, capture_output=True, check=False, env=os.environ | {"LANG": "C", "LC_ALL": "C"}
+    )
     assert ended.returncode == 3
     assert b"Traceback" not in ended.stderr
 
 
 def test_the_reader_of_the_output_may_leave_early():
     command = f"{sys.executable} -m nst_manual describe vgg19 | head -1"
-    ended = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
+    )
     assert "Traceback" not in ended.stderr
     assert "BrokenPipe" not in ended.stderr

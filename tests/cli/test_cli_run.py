@@ -84,7 +84,17 @@ def test_pictures_on_the_way_and_the_sheet_of_them(folder):
 
 def test_several_paintings_and_layer_weights(folder, capfd):
     Image.new("RGB", (30, 30), (10, 200, 90)).save("second.png")
-    arguments = ["run", "photo.png", "painting.jpg", "second.png", *SMALL, "--style-blend", "3,1", "-o", "out.png"]
+    arguments = [
+        "run",
+        "photo.png",
+        "painting.jpg",
+        "second.png",
+        *SMALL,
+        "--style-blend",
+        "3,1",
+        "-o",
+        "out.png",
+    ]
     assert main([*arguments, "--iterations", "1"]) == 0
     assert "second.png" in capfd.readouterr().err
 

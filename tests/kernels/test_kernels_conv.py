@@ -70,10 +70,7 @@ def test_the_result_does_not_depend_on_how_many_rows_a_band_has(algorithm, rows)
 
 def test_small_bands_are_several():
     with bands_of(1):
-        assert (
-            len(list(conv_matmul._bands(np.zeros((2, 8, 8, 3)), np.zeros((3, 3, 3, 4)), (6, 6), (1, 1))))
-            == 12
-        )
+        assert len(list(conv_matmul._bands(np.zeros((2, 8, 8, 3)), np.zeros((3, 3, 3, 4)), (6, 6)))) == 12
 
 
 @every_algorithm

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-SMALL = {"network": "vgg11", "weights": "random", "size": 24, "iterations": 4, "style_layers": "relu1_1,relu2_1"} | {
-    "content_layers": "relu2_1"
-}
+SMALL = {
+    "network": "vgg11",
+    "weights": "random",
+    "size": 24,
+    "iterations": 4,
+    "style_layers": "relu1_1,relu2_1",
+} | {"content_layers": "relu2_1"}
 
 
 def pictures(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -35,7 +35,9 @@ def test_a_stopped_run_saves_its_picture_and_says_so_by_its_exit_code(tmp_path, 
     command += ["--network", "vgg11", "--weights", "random", "--size", "24", "--iterations", "1000000"]
     command += ["--style-layers", "relu1_1", "--content-layers", "relu1_1", "--log", "log.jsonl"]
     command += ["--optimizer", "adam"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     log = tmp_path / "log.jsonl"
     deadline = time.monotonic() + 60
     while not (log.exists() and log.read_text().count("\n") > 5):  # some iterations are done

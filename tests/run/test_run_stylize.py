@@ -36,7 +36,15 @@ def test_history_has_what_the_log_promises_for_every_evaluation():
     result = nst.stylize(*pictures(), **SMALL)
     assert [record["evaluation"] for record in result.history] == list(range(1, len(result.history) + 1))
     for record in result.history:
-        assert set(record) == {"evaluation", "iteration", "loss", "losses", "gradient_norm", "seconds", "size"}
+        assert set(record) == {
+            "evaluation",
+            "iteration",
+            "loss",
+            "losses",
+            "gradient_norm",
+            "seconds",
+            "size",
+        }
         assert record["loss"] == pytest.approx(sum(record["losses"].values()))
         assert record["gradient_norm"] > 0
         assert record["seconds"] > 0
@@ -81,7 +89,10 @@ def test_a_start_image_is_scaled_to_the_content(tmp_path):
 
 def test_a_rate_that_is_too_large_ends_with_an_error_that_names_iteration_and_loss():
     options = SMALL | {"optimizer": "gradient-descent", "learning_rate": 1e30, "iterations": 20}
-    with pytest.raises(DivergedError, match=r"diverged at iteration \d+, .*(relu|gradient|tv)"), np.errstate(all="ignore"):
+    with (
+        pytest.raises(DivergedError, match=r"diverged at iteration \d+, .*(relu|gradient|tv)"),
+        np.errstate(all="ignore"),
+    ):
         nst.stylize(*pictures(), **options)
 
 
