@@ -73,7 +73,9 @@ class Progress(Observer):
     @property
     def left(self) -> str:
         """The time that the rest takes at this pace."""
-        return duration(self.pace * (self.iterations - self.done))
+        if self.done >= self.iterations:
+            return "done"
+        return f"{duration(self.pace * (self.iterations - self.done))} left"
 
 
 class PlainProgress(Progress):
@@ -98,7 +100,7 @@ class PlainProgress(Progress):
         if self.last is not None and (event.number in (1, 2, 5, self.iterations) or event.number % step == 0):
             self.say(
                 f"iteration {event.number}/{self.iterations}  loss {self.last.loss:.6g}  "
-                f"{loss_line(self.last.losses)}  {self.pace:.2f} s/iteration  {self.left} left"
+                f"{loss_line(self.last.losses)}  {self.pace:.2f} s/iteration  {self.left}"
             )
 
 
@@ -133,7 +135,7 @@ class LiveProgress(Progress):
 
     def say(self, line: str) -> None:
         """Print the line above the bar."""
-        self.console.print(line, markup=False, soft_wrap=True)
+        self.console.print(line, markup=False)
 
     def start(self, event: Start) -> None:
         """Show the bar."""
@@ -153,7 +155,7 @@ class LiveProgress(Progress):
         """Move the bar."""
         super().iteration(event)
         self.bar.update(
-            self.task, completed=event.number, pace=f"{self.pace:.2f} s/iteration", left=f"{self.left} left"
+            self.task, completed=event.number, pace=f"{self.pace:.2f} s/iteration", left=f"{self.left}"
         )
         self._draw()
 
