@@ -25,10 +25,12 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     path = Path(path)
     temporary = None
     try:
-        descriptor, temporary = tempfile.mkstemp(
-            prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent
-        )
-        with os.fdopen(descriptor, "wb") as file:
+        # names have room for 255 bytes, and a letter may take four of them
+        prefix = "." + os.fsdecode(os.fsencode(path.name)[:100]) + "."
+        with tempfile.NamedTemporaryFile(
+            "wb", prefix=prefix, suffix=".tmp", dir=path.parent, delete=False
+        ) as file:
+            temporary = file.name
             file.write(data)
             file.flush()
             os.fchmod(file.fileno(), _mode_of(path))
