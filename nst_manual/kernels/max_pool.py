@@ -3,9 +3,9 @@
     y[n, i, j, c]  = max over u, v of x[n, i s + u d - p, j s + v d - p, c]     (outside the image: -infinity)
     dx gets dy at the window's maximum; a tie goes to the first in row-major order, as in PyTorch.
 
-NaN wins over every number, and the last NaN of several over the others, as in PyTorch. Forward can return the winners (the
-kernel position u kw + v, one byte where that fits), which is all that backward needs. Complex input is
-compared by its real part.
+NaN wins over every number, and the last NaN of several over the others, as in PyTorch. Forward can return the
+winners (the kernel position u kw + v, one byte where that fits), which is all that backward needs. Complex
+input is compared by its real part.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nst_manual import store
+from nst_manual import cli, store
 from nst_manual.errors import UsageError, WeightsError
 from nst_manual.store import download, known
 
@@ -279,6 +279,18 @@ def test_get_weights(server, cache, monkeypatch):
     assert store.get_weights("vgg19").read_bytes() == DATA
     with pytest.raises(UsageError, match="'vgg91' is unknown, did you mean 'vgg19'"):
         store.get_weights("vgg91")
+
+
+def test_the_command_gets_a_file_in_spite_of_a_cut_connection(server, cache, monkeypatch, capfd):
+    entry = replace(known.KNOWN["vgg19"], url=server.url, checksum=MD5)
+    monkeypatch.setitem(known.KNOWN, "vgg19", entry)
+    server.cuts = [0.5]
+    assert cli.main(["weights", "get", "vgg19"]) == 0
+    out, err = capfd.readouterr()
+    assert out.strip() == str(cache / NAME)
+    assert (cache / NAME).read_bytes() == DATA
+    assert server.asked[1] is not None, "it asked for the rest, not for all again"
+    assert "vgg19" in err
 
 
 def test_get_weights_where_the_cache_is_no_folder(cache):
