@@ -60,11 +60,7 @@ def input_gradient(
     for u in range(k[0]):
         for v in range(k[1]):
             position(dx, u, v, size, stride)[...] += share
-    dx = crop(dx, padding, (height, width))
-    if out is None:
-        return xp.ascontiguousarray(dx)
-    out[...] = dx
-    return out
+    return crop(xp, dx, padding, (height, width), out=out)
 
 
 def _areas(

@@ -62,11 +62,7 @@ def input_gradient(
         for u in range(kh):
             for v in range(kw):
                 position(dx, u, v, size, stride, dilation)[..., cs] += dy[..., os] @ w[u, v, :, os].T
-    dx = crop(dx, padding, (height, width))
-    if out is None:
-        return xp.ascontiguousarray(dx)
-    out[...] = dx
-    return out
+    return crop(xp, dx, padding, (height, width), out=out)
 
 
 def parameter_gradients(

@@ -90,11 +90,7 @@ def input_gradient(
         bands = list(_bands(padded, w, size, least=-(-dilation[0] * (kh - 1) // stride[0])))
         for parity in (0, 1):
             parallel(band, (item for item in bands if item[2] % 2 == parity))
-    dx = crop(padded, padding, (height, width))
-    if out is None:
-        return xp.ascontiguousarray(dx)
-    out[...] = dx
-    return out
+    return crop(xp, padded, padding, (height, width), out=out)
 
 
 def parameter_gradients(

@@ -80,11 +80,7 @@ def input_gradient(
     for u in range(k[0]):
         for v in range(k[1]):
             position(dx, u, v, size, stride, dilation)[...] += masked(dy, winner == u * k[1] + v)
-    dx = crop(dx, padding, (height, width))
-    if out is None:
-        return xp.ascontiguousarray(dx)
-    out[...] = dx
-    return out
+    return crop(xp, dx, padding, (height, width), out=out)
 
 
 def overhang(image: Pair, k: Pair, size: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1)) -> Pair:

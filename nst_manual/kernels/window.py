@@ -72,9 +72,13 @@ def pad(xp: Any, x: Any, p: Pair, value: float = 0.0, extra: Pair = (0, 0)) -> A
     return padded
 
 
-def crop(x: Any, p: Pair, size: Pair) -> Any:
-    """Return the view of x (N, H, W, C) without its border: the adjoint of `pad`."""
-    return x[:, p[0] : p[0] + size[0], p[1] : p[1] + size[1]]
+def crop(xp: Any, x: Any, p: Pair, size: Pair, *, out: Any = None) -> Any:
+    """Return x (N, H, W, C) without its border, in an array of its own or in `out`: the adjoint of `pad`."""
+    inner = x[:, p[0] : p[0] + size[0], p[1] : p[1] + size[1]]
+    if out is None:
+        return xp.ascontiguousarray(inner)
+    out[...] = inner
+    return out
 
 
 def position(x: Any, u: int, v: int, size: Pair, s: Pair, d: Pair = (1, 1)) -> Any:
