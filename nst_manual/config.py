@@ -1,8 +1,8 @@
 """Every option of a run: its default, range and help text, once. Nothing else in the package has a default of
 its own.
 
-`ObjectiveConfig` says which function of the image is minimised, `RunConfig` how, and what is written. None
-means that the preset or the network decides.
+`ObjectiveConfig` says which function of the image is minimised, `RunConfig` how, `CommandConfig` what is
+written. None means that the preset or the network decides.
 """
 
 from __future__ import annotations
@@ -167,6 +167,12 @@ class RunConfig(ObjectiveConfig):
         "NUMBER",
         "the processors of this process",
     )
+
+
+@dataclass(frozen=True)
+class CommandConfig(RunConfig):
+    """Options of the command line: a run, and the files that it writes."""
+
     save_every: int | None = option(
         None,
         whole(1, 1_000_000),
@@ -199,3 +205,8 @@ def objective_config(values: Mapping[str, Any]) -> ObjectiveConfig:
 def run_config(values: Mapping[str, Any]) -> RunConfig:
     """Return the options of a run, checked; raise `UsageError`."""
     return RunConfig(**parse_all(RunConfig, values))
+
+
+def command_config(values: Mapping[str, Any]) -> CommandConfig:
+    """Return the options of the command line, checked; raise `UsageError`."""
+    return CommandConfig(**parse_all(CommandConfig, values))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from nst_manual import options
-from nst_manual.config import LARGEST_SIZE, ObjectiveConfig, RunConfig, objective_config, run_config
+from nst_manual.config import LARGEST_SIZE, CommandConfig, ObjectiveConfig, command_config, objective_config
 from nst_manual.errors import UsageError
 from nst_manual.presets import PRESETS
 
 HUGE = 10**400  # a whole number that no float can hold
 NAN, INF = float("nan"), float("inf")
-FIELDS = {field.name: field for field in dataclasses.fields(RunConfig)}
+FIELDS = {field.name: field for field in dataclasses.fields(CommandConfig)}
 
 
 def assert_refused(parse, value, expected):
@@ -252,7 +252,7 @@ def test_flags_are_spelled_with_dashes():
     assert options.flag("size") == "--size"
 
 
-@pytest.mark.parametrize("make", [objective_config, run_config])
+@pytest.mark.parametrize("make", [objective_config, command_config])
 def test_unknown_options_are_refused_and_the_nearest_suggested(make):
     with pytest.raises(UsageError, match="option: 'style_wieght' is unknown, did you mean 'style_weight'"):
         make({"style_wieght": 3})
@@ -261,23 +261,25 @@ def test_unknown_options_are_refused_and_the_nearest_suggested(make):
 
 
 def test_options_of_a_run_are_none_of_an_objective():
-    assert run_config({"iterations": 3}).iterations == 3
+    assert command_config({"iterations": 3}).iterations == 3
     with pytest.raises(UsageError, match="'iterations' is unknown"):
         objective_config({"iterations": 3})
 
 
 def test_none_is_not_given():
-    assert run_config(dict.fromkeys(FIELDS)) == RunConfig()
+    assert command_config(dict.fromkeys(FIELDS)) == CommandConfig()
     assert objective_config({}) == ObjectiveConfig()
 
 
 def test_values_are_converted_and_errors_name_the_flag():
-    config = run_config({"size": "64", "content_weight": "1e-2", "style_layers": "relu1_1:2", "quiet": True})
+    config = command_config(
+        {"size": "64", "content_weight": "1e-2", "style_layers": "relu1_1:2", "quiet": True}
+    )
     assert (config.size, config.content_weight, config.style_layers, config.quiet) == (
         *(64, 0.01, (("relu1_1", 2.0),), True),
     )
     with pytest.raises(UsageError, match="^--content-weight: expected a number of at least 0, got 'x'"):
-        run_config({"content_weight": "x"})
+        command_config({"content_weight": "x"})
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -305,7 +307,7 @@ def test_every_option_refuses_nonsense_with_its_flag(name):
     """A text without meaning, or with a zero byte where any text goes, ends in a `UsageError`."""
     with pytest.raises(UsageError, match=f"^{re.escape(options.flag(name))}"):
         # any text may be the name of a layer: that the network has it is checked elsewhere
-        run_config({name: "no such:\0thing"})
+        command_config({name: "no such:\0thing"})
 
 
 @pytest.mark.parametrize(
@@ -332,21 +334,21 @@ def test_every_option_refuses_nonsense_with_its_flag(name):
 )
 def test_ranges(name, good, bad):
     for value in good:
-        assert getattr(run_config({name: value}), name) == value
+        assert getattr(command_config({name: value}), name) == value
     for value in bad:
         with pytest.raises(UsageError, match=f"^{re.escape(options.flag(name))}: "):
-            run_config({name: value})
+            command_config({name: value})
 
 
 # -- what the preset decides ---------------------------------------------------------------------------------
 
 
 def test_an_option_not_given_is_the_presets():
-    config = run_config({"preset": "neural-style"})
+    config = command_config({"preset": "neural-style"})
     assert config.settings is PRESETS["neural-style"]
     assert config.chosen("pooling") == "max-ceil"
     assert config.chosen("learning_rate") == 10
-    given = run_config({"preset": "neural-style", "pooling": "average", "tv_weight": 0})
+    given = command_config({"preset": "neural-style", "pooling": "average", "tv_weight": 0})
     assert given.chosen("pooling") == "average"
     assert given.chosen("tv_weight") == 0  # zero is a value, not nothing
 
@@ -397,4 +399,4 @@ def test_weights_of_layers_that_are_given(given, kind, expected):
 
 def test_configurations_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        run_config({}).size = 3
+        command_config({}).size = 3

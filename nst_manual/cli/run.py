@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from nst_manual.cli.options import with_options
-from nst_manual.config import RunConfig, run_config
+from nst_manual.config import CommandConfig, command_config
 
 
 def add(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("run")(with_options(RunConfig)(run))
+    app.command("run")(with_options(CommandConfig)(run))
 
 
 def run(
@@ -43,7 +43,7 @@ def run(
 
     Without images, the samples that come with the program are taken.
     """
-    config = run_config(options)
+    config = command_config(options)
     content, *styles = _images(images or [])
 
     target = (

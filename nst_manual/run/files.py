@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nst_manual.config import RunConfig
+from nst_manual.config import CommandConfig
 from nst_manual.errors import OutputError
 from nst_manual.images import check_output, check_target, save_image
 from nst_manual.objective import Objective
@@ -15,7 +15,7 @@ from nst_manual.run.observers import Log, ProgressSheet, SaveEvery
 from nst_manual.run.progress import Progress, duration, make_progress
 
 
-def run_to_files(content: str, styles: Sequence[str], target: Path, config: RunConfig) -> Outcome:
+def run_to_files(content: str, styles: Sequence[str], target: Path, config: CommandConfig) -> Outcome:
     """Make the picture, write it to `target`, and write whatever else the configuration asks for.
 
     All that can be checked is checked before the work starts. A run that a signal or a loss without bounds
@@ -43,7 +43,7 @@ def run_to_files(content: str, styles: Sequence[str], target: Path, config: RunC
     return outcome
 
 
-def _check_outputs(inputs: list[str], target: Path, config: RunConfig) -> None:
+def _check_outputs(inputs: list[str], target: Path, config: CommandConfig) -> None:
     """Refuse outputs that cannot be written, or that would replace an input or one another."""
     check_output(target, inputs, config.force)
     outputs = {"the picture": target}

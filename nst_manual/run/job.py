@@ -108,7 +108,7 @@ def stylize(content: Any, style: Any, **options: Any) -> Outcome:
     content : path, PIL image or array (H, W, 3) of uint8
     style : the same, or a list of them
     **options
-        Any field of `nst_manual.config.RunConfig` that writes no file: size=256, iterations=100,
+        Any field of `nst_manual.config.RunConfig`: size=256, iterations=100,
         network="vgg16", ...
 
     Returns

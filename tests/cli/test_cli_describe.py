@@ -63,12 +63,12 @@ def test_weights_get_refuses_an_unknown_name(capfd):
 def test_help_names_every_option_of_the_configuration(capfd):
     import dataclasses
 
-    from nst_manual.config import RunConfig
+    from nst_manual.config import CommandConfig
     from nst_manual.options import flag
 
     assert main(["run", "--help"]) == 0
     text = capfd.readouterr().out
-    for field in dataclasses.fields(RunConfig):
+    for field in dataclasses.fields(CommandConfig):
         assert flag(field.name) in text
 
 

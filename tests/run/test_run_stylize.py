@@ -107,3 +107,8 @@ def test_a_list_of_styles_is_blended():
     blended = nst.stylize(content, [style, other], **SMALL, style_blend=(1, 0))
     alone = nst.stylize(content, [style], **SMALL)
     assert blended.loss == pytest.approx(alone.loss, rel=1e-3)
+
+
+def test_options_that_write_files_are_the_command_lines_alone():
+    with pytest.raises(UsageError, match="'log' is unknown"):
+        nst.stylize(*pictures(), **SMALL, log="log.jsonl")
