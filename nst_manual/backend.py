@@ -54,6 +54,7 @@ def thread_limit(threads: int | None) -> Iterator[None]:
     where another program wants the processor too, that costs more than they gain (measured: ten times more).
     """
     before, _pool.threads = _pool.threads, threads
+    _blas.cache_clear()  # SciPy brings a BLAS library of its own, and may have come since
     with _blas().limit(limits=1):
         try:
             yield

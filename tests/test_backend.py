@@ -15,6 +15,7 @@ from nst_manual.kernels import conv_matmul, gram
 
 
 def blas_threads() -> list[int]:
+    """Return the threads of each BLAS library: NumPy's, and SciPy's where another test has loaded it."""
     return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
 

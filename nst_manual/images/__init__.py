@@ -11,7 +11,7 @@ from nst_manual.images.read import LIMIT_VARIABLE, MAX_PIXELS, read_image
 from nst_manual.images.resize import fit, resize, scale_to
 from nst_manual.images.sheet import contact_sheet
 from nst_manual.images.srgb import BACKGROUND
-from nst_manual.images.start import MEAN_COLOUR, NOISE_STD, START_KINDS, start_image
+from nst_manual.images.start import MEAN_COLOUR, START_KINDS, start_image
 from nst_manual.images.write import OUTPUT_FORMATS, check_output, check_target, encode_image, save_image
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "LIMIT_VARIABLE",
     "MAX_PIXELS",
     "MEAN_COLOUR",
-    "NOISE_STD",
     "OUTPUT_FORMATS",
     "START_KINDS",
     "ImageWarning",

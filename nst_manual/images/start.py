@@ -12,15 +12,12 @@ START_KINDS = ("content", "noise", "grey", "image")
 # RGB, 0..255: mean colour of the ImageNet training pictures, which the VGG networks subtract
 MEAN_COLOUR = (123.68, 116.779, 103.939)
 
-# pixel units; Johnson's neural-style starts from 0.001 times normal noise around the mean colour
-NOISE_STD = 0.001
-
 
 def start_image(
     kind: str,
     content: np.ndarray,
     seed: int = 0,
-    noise_std: float = NOISE_STD,
+    noise_std: float = 0.0,
     image: np.ndarray | None = None,
     mean_colour: tuple[float, float, float] = MEAN_COLOUR,
 ) -> np.ndarray:

@@ -26,7 +26,9 @@ class ScipyLBFGS:
     """
 
     def __init__(self, history: int = 10) -> None:
-        self.history = history
+        from scipy.optimize import minimize
+
+        self.history, self.scipy_minimize = history, minimize
 
     def minimize(
         self, f: Function, x: np.ndarray, iterations: int, on_iteration: OnIteration = nothing
@@ -38,8 +40,6 @@ class ScipyLBFGS:
         minimum), the history is thrown away and the search goes on from where it is; if that makes no
         progress either, it ends.
         """
-        from scipy.optimize import minimize
-
         shape, dtype = x.shape, x.dtype
         # SciPy's very first step has length 1, whatever the problem; spread over an image that is next to
         # nothing, and the line search evaluates half a dozen times until it is long enough. In this unit it
@@ -71,7 +71,7 @@ class ScipyLBFGS:
                 "ftol": 0.0,
                 "gtol": 0.0,
             }
-            result = minimize(
+            result = self.scipy_minimize(
                 function,
                 x.ravel().astype(np.float64) / unit,
                 jac=True,

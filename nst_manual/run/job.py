@@ -92,12 +92,14 @@ def run_job(
     A signal or a loss that is not finite ends the run, not the program: the outcome then holds the last good
     image, and why in `stopped`.
     """
+    # before the threads are limited: with SciPy comes a BLAS library of its own
+    optimizer: Optimizer = OPTIMIZERS[config.chosen("optimizer")](config)
     with ExitStack() as stack:
         stack.enter_context(thread_limit(config.threads))
         request = stack.enter_context(stop_request())
         for observer in observers:
             stack.callback(observer.close)
-        return _Run(objective, start, config, observers, request).go(lines)
+        return _Run(objective, start, config, observers, request).go(optimizer, lines)
 
 
 def stylize(content: Any, style: Any, **options: Any) -> Outcome:
@@ -147,12 +149,11 @@ class _Run:
         self.history: list[dict] = []
         self.iterations = 0
 
-    def go(self, lines: Sequence[str]) -> Outcome:
+    def go(self, optimizer: Optimizer, lines: Sequence[str]) -> Outcome:
         """Run the optimiser."""
         began = time.perf_counter()
         for observer in self.observers:
             observer.start(Start(self.config.iterations, self.good, tuple(lines)))
-        optimizer: Optimizer = OPTIMIZERS[self.config.chosen("optimizer")](self.config)
         x = to_network(self.good, self.config.dtype)
         message, stopped = "", None
         try:

@@ -11,7 +11,6 @@ from hypothesis.extra.numpy import arrays
 from nst_manual.errors import DivergedError, ResourceError, ShapeError, UsageError
 from nst_manual.images import (
     MEAN_COLOUR,
-    NOISE_STD,
     contact_sheet,
     fit,
     resize,
@@ -177,8 +176,8 @@ def test_start_from_noise():
     np.testing.assert_allclose(start.std(axis=(0, 1)), 20, rtol=0.05)
     np.testing.assert_array_equal(start, start_image("noise", content * 0, seed=3, noise_std=20.0))
     assert (start != start_image("noise", content, seed=4, noise_std=20.0)).mean() > 0.99
-    faint = start_image("noise", content)
-    assert 0.5 * NOISE_STD < (faint - np.float32(MEAN_COLOUR)).std() < 2 * NOISE_STD
+    faint = start_image("noise", content, noise_std=0.001)
+    assert 0.0005 < (faint - np.float32(MEAN_COLOUR)).std() < 0.002
     dark = start_image("noise", content, mean_colour=(1, 2, 3))
     np.testing.assert_allclose(dark.mean(axis=(0, 1)), [1, 2, 3], atol=1e-3)
 
