@@ -13,9 +13,10 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `nst-manual` with those arguments (without: the process's own) and return its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # messages name files whose names need not be printable
-    sys.stderr.reconfigure(errors="backslashreplace")
-    sys.stdout.reconfigure(errors="backslashreplace")
+    # a stream that the caller has closed is None here, and libraries write to it all the same
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # messages name files whose names need not be printable
     warnings.showwarning = _show_warning
     from nst_manual.cli.app import make_app
     from nst_manual.errors import NstError

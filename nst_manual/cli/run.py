@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,8 +55,7 @@ def run(
 
     outcome = run_to_files(content, styles, target, config)
     if not config.quiet:
-        print(target)
-        sys.stdout.flush()
+        print(target, flush=True)
     if outcome.stopped is not None:
         raise outcome.stopped
 

@@ -130,3 +130,22 @@ def test_the_reader_of_the_output_may_leave_early():
     )
     assert "Traceback" not in ended.stderr
     assert "BrokenPipe" not in ended.stderr
+
+
+def test_the_picture_does_not_replace_its_start_unasked(folder, capfd):
+    before = (folder / "old.png").read_bytes()
+    assert main(["run", *GOOD, "--init", "old.png", "-o", "old.png"]) == 5
+    assert "--force" in capfd.readouterr().err
+    assert (folder / "old.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_reason_to_fail(folder, closed):
+    small = "--network vgg11 --weights random --size 24 --style-layers relu1_1 --content-layers relu1_1"
+    command = (
+        f"{sys.executable} -m nst_manual run {' '.join(GOOD)} {small} --iterations 1 -o out.png {closed}"
+    )
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert (folder / "out.png").exists()
