@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,8 +12,8 @@ import numpy as np
 
 from nst_manual.backend import thread_limit
 from nst_manual.config import RunConfig, run_config
-from nst_manual.errors import DivergedError, Interrupted, NstError
-from nst_manual.images import read_image, start_image, to_network, to_pil, to_uint8
+from nst_manual.errors import DivergedError, Interrupted, NstError, not_finite
+from nst_manual.images import START_KINDS, read_image, start_image, to_network, to_pil, to_uint8
 from nst_manual.objective import Objective
 from nst_manual.optim import Adam, GradientDescent, Optimizer, Result, ScipyLBFGS
 from nst_manual.run.events import Evaluation, Iteration, Observer, Start
@@ -48,7 +47,8 @@ class Outcome:
     message : str
         Why the optimiser stopped early; empty when it did not.
     stopped : NstError or None
-        Why the run ended before the optimiser did: a signal, or a loss that is not finite.
+        Why the run ended before the optimiser did: a signal, a loss that is not finite, a file on the way
+        that could not be written.
     """
 
     pixels: np.ndarray
@@ -71,7 +71,7 @@ def prepare(content: Any, styles: Sequence[Any], config: RunConfig) -> tuple[Obj
     """Return the objective and the start image (H, W, 3); all inputs have been read and checked then."""
     kind = config.chosen("init")
     picture = None
-    if kind not in ("content", "noise", "grey"):
+    if kind == "image" or kind not in START_KINDS:
         kind, picture = "image", read_image(kind, "--init")
     objective = Objective(content, styles, config=config)
     start = start_image(
@@ -89,8 +89,8 @@ def run_job(
 ) -> Outcome:
     """Optimise the image from `start` and return where it came.
 
-    A signal or a loss that is not finite ends the run, not the program: the outcome then holds the last good
-    image, and why in `stopped`.
+    A signal, a loss that is not finite or a file that cannot be written ends the run, not the program: the
+    outcome then holds the last good image, and why in `stopped`.
     """
     # before the threads are limited: with SciPy comes a BLAS library of its own
     optimizer: Optimizer = OPTIMIZERS[config.chosen("optimizer")](config)
@@ -110,8 +110,7 @@ def stylize(content: Any, style: Any, **options: Any) -> Outcome:
     content : path, PIL image or array (H, W, 3) of uint8
     style : the same, or a list of them
     **options
-        Any field of `nst_manual.config.RunConfig`: size=256, iterations=100,
-        network="vgg16", ...
+        Any field of `nst_manual.config.RunConfig`: size=256, iterations=100, network="vgg16", ...
 
     Returns
     -------
@@ -123,12 +122,12 @@ def stylize(content: Any, style: Any, **options: Any) -> Outcome:
     NstError
         One of `nst_manual.errors`, each also a ValueError, OSError or the like.
     """
-    config = run_config({n: os.fspath(v) if isinstance(v, os.PathLike) else v for n, v in options.items()})
+    config = run_config(options)
     outcome = run_job(*prepare(content, style, config), config)
-    if isinstance(outcome.stopped, DivergedError):
-        raise outcome.stopped
-    if outcome.stopped is not None:
+    if isinstance(outcome.stopped, Interrupted):
         raise KeyboardInterrupt
+    if outcome.stopped is not None:
+        raise outcome.stopped
     return outcome
 
 
@@ -165,7 +164,7 @@ class _Run:
             where = f"diverged at iteration {self.iterations + 1}, {error.what}"
             stopped = DivergedError(where, error.cause, error.hint)
             self.good = self.lowest[1]
-        except Interrupted as error:
+        except NstError as error:  # a signal, or a file that an observer could not write
             stopped = error
         loss, losses = self._measure(self.good)
         saved_loss, _ = self._measure(to_uint8(self.good))
@@ -181,9 +180,7 @@ class _Run:
         loss, gradient = self.objective(x)
         norm = float(np.linalg.norm(gradient.astype(np.float64)))
         if not np.isfinite(norm):
-            raise DivergedError(
-                "gradient", "is not finite", "a smaller learning rate or smaller weights may help"
-            )
+            raise not_finite("gradient", "is not finite")
         if loss < self.lowest[0]:
             self.lowest = loss, x[0].copy()
         event = Evaluation(
@@ -210,7 +207,7 @@ class _Run:
     def _measure(self, pixels: np.ndarray) -> tuple[float, dict[str, float]]:
         """Return loss and losses of a picture, without the observers; NaN where they are not finite."""
         try:
-            loss, _ = self.objective(to_network(pixels, self.config.dtype))
+            loss = self.objective.measure(to_network(pixels, self.config.dtype))
         except DivergedError:
             return float("nan"), {}
         return loss, self.objective.losses

@@ -116,3 +116,19 @@ def test_without_images_the_samples_are_painted(folder, capfd, monkeypatch):
     assert main(["run", *SMALL, "--iterations", "1"]) == 0
     name = capfd.readouterr().out.strip()
     assert size_of(name)[0] == 24
+
+
+def test_a_file_on_the_way_that_cannot_be_written_costs_no_picture(folder, capfd, monkeypatch):
+    from nst_manual.errors import OutputError
+
+    def fail(path, *arguments):
+        raise OutputError(str(path), "cannot be written, No space left on device")
+
+    monkeypatch.setattr("nst_manual.run.observers.save_image", fail)
+    assert run("-o", "out.png", "--iterations", "6", "--save-every", "2") == 5
+    assert "out-0002.png" in capfd.readouterr().err.splitlines()[-1]
+    with Image.open("out.png") as picture, Image.open("photo.png") as photo:
+        start = photo.resize(picture.size, Image.Resampling.BILINEAR)
+        assert np.abs(np.asarray(picture, int) - np.asarray(start, int)).mean() > 0.5, (
+            "only the start was saved"
+        )
