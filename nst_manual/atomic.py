@@ -57,9 +57,7 @@ def _mode_of(path: Path) -> int:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a rename to the disk; where folders cannot be opened or synced (Windows, some network disks), go
-    on.
-    """
+    """Bring a rename to the disk; go on where folders cannot be synced (Windows, network disks)."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

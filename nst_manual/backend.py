@@ -27,16 +27,9 @@ def array_module(*arrays: Any) -> ModuleType:
     return np
 
 
-def to_host(x: Any) -> np.ndarray:
-    """Return `x` as a NumPy array: itself when it is one, a copy when it lives on a GPU."""
-    return x.get() if array_module(x) is not np else np.asarray(x)
-
-
 @functools.cache
 def available_cpus() -> int:
-    """Return the number of processors that this process may use: affinity and cgroup quota, not the machine's
-    count.
-    """
+    """Return how many processors this process may use: affinity and cgroup quota count."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):
         with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
@@ -105,9 +98,7 @@ _pool = _Pool()
 
 @functools.cache
 def _blas() -> Any:
-    """Return the control of the BLAS library's threads; looking for the library takes milliseconds, so
-    once.
-    """
+    """Return the control of the BLAS threads; looking for the library takes milliseconds, so once."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")

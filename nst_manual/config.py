@@ -1,5 +1,4 @@
-"""Every option of a run: its default, range and help text, once. Nothing else in the package has a default of
-its own.
+"""Every option of a run, once: its default, range and help text.
 
 `ObjectiveConfig` says which function of the image is minimised, `RunConfig` how, `CommandConfig` what is
 written. None means that the preset or the network decides.
@@ -115,9 +114,7 @@ class ObjectiveConfig:
         return getattr(self.settings, name) if value is None else value
 
     def weighted_layers(self, kind: str) -> dict[str, float]:
-        """Return layer -> weight of the "content" or "style" loss, the factor of the whole included; zeros
-        left out.
-        """
+        """Return layer -> weight, times the factor of the whole, of "content" or "style"; zeros left out."""
         given = self.chosen(f"{kind}_layers")
         given = [(item, None) if isinstance(item, str) else item for item in given]
         default = 1 / len(given) if kind == "style" and self.settings.shared_style_weight else 1.0

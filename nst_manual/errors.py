@@ -85,6 +85,11 @@ class Interrupted(NstError):
         self.exit_code = 128 + signal_number
 
 
+def not_finite(what: str, cause: str) -> DivergedError:
+    """Return the `DivergedError` for a loss or gradient that is not finite."""
+    return DivergedError(what, cause, "a smaller learning rate or smaller weights may help")
+
+
 def unknown_name(what: str, name: str, valid: Iterable[str]) -> UsageError:
     """Return the `UsageError` for a name that is none of `valid`, with the nearest one suggested."""
     valid = list(valid)

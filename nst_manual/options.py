@@ -1,5 +1,4 @@
-"""What an option is: its default, range, unit and help text in one place, and how a value given for it is
-checked.
+"""What an option is, in one place, and how a value given for it is checked.
 
 `nst_manual.config` lists the options; the command line, the Python functions and the messages read them from
 there.
@@ -62,8 +61,7 @@ def parse_all(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     return parsed
 
 
-# -- kinds of value
-# ------------------------------------------------------------------------------------------------
+# -- kinds of value ---------------------------------------------------------------------------------
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str, Any], int]:
@@ -140,9 +138,7 @@ def numbers(name: str, value: Any) -> tuple[float, ...]:
 
 
 def layers(name: str, value: Any) -> tuple[tuple[str, float | None], ...]:
-    """Parse layers with optional weights: "relu3_1,relu4_1:0.5", or a sequence of names or of (name,
-    weight).
-    """
+    """Parse layers with optional weights: "relu3_1,relu4_1:0.5", names, or pairs (name, weight)."""
     wanted = UsageError(name, f"expected layer names, got {value!r}", "such as relu3_1,relu4_1:0.5")
     if isinstance(value, str):
         value = value.split(",")

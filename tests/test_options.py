@@ -400,3 +400,15 @@ def test_weights_of_layers_that_are_given(given, kind, expected):
 def test_configurations_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         command_config({}).size = 3
+
+
+def test_the_names_that_options_accept_are_those_of_the_tables():
+    from nst_manual.nn.build import POOLINGS
+    from nst_manual.run.job import OPTIMIZERS
+
+    for option, table in (("pooling", POOLINGS), ("optimizer", OPTIMIZERS)):
+        for name in table:
+            assert getattr(command_config({option: name}), option) == name
+        with pytest.raises(UsageError) as error:
+            command_config({option: "none such"})
+        assert error.value.hint == f"valid: {', '.join(table)}"

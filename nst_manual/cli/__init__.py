@@ -1,11 +1,10 @@
-"""The command line: one file a command. Errors are one line on standard error, and an exit code that says
-which kind.
-"""
+"""The command line: one file a command; errors are one line, and an exit code that says which kind."""
 
 from __future__ import annotations
 
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 
@@ -27,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code if isinstance(code, int) else 0  # a number where help or the version was asked for
     except NstError as error:
         if "--debug" in arguments:
-            raise
+            traceback.print_exc()
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("stopped: by SIGINT, nothing had been made yet", 130)
@@ -36,12 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        # typer has its own family of usage errors, which differs between its versions; they all have these
-        # two
+        # typer's own family of usage errors differs between its versions; they all have these two
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return _fail(error.format_message(), error.exit_code)
         if "--debug" in arguments:
-            raise
+            traceback.print_exc()
         return _fail(f"{type(error).__name__}: {error} (run again with --debug for the traceback)", 1)
 
 

@@ -28,8 +28,7 @@ def describe(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Print a network's layers: output shape, parameters, multiply-adds, bytes, receptive field, places for
-    losses.
+    """Print a network's layers: shapes, parameters, costs, receptive fields, places for losses.
 
     At another size than the network was made for, the fully connected layers are left out: they fit that size
     alone.

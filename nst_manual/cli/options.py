@@ -1,6 +1,4 @@
-"""Command-line options made of the fields of a config dataclass, so that no default or help text stands
-twice.
-"""
+"""Command-line options made of the fields of a config dataclass: no default or help stands twice."""
 
 from __future__ import annotations
 
@@ -15,8 +13,7 @@ from nst_manual.options import flag
 
 
 def with_options(cls: type) -> Callable[[Callable], Callable]:
-    """Give a command one option for each field of `cls`; they arrive in its argument `options`, None where
-    not given.
+    """Give a command an option for each field of `cls`: its argument `options`, None where not given.
 
     Values arrive as text and are checked by the config, which says the same to Python callers. The decorated
     function takes `options` as its last argument and by keyword.

@@ -74,9 +74,7 @@ def _images(images: list[str]) -> list[str]:
 
 
 def _fresh(path: Path) -> Path:
-    """Return the path, or the first of name-2, name-3, ... that is free: an earlier picture is never replaced
-    unasked.
-    """
+    """Return the path, or the first of name-2, name-3, ... that is free: no picture is replaced unasked."""
     candidate, number = path, 2
     while candidate.exists():
         candidate = path.with_stem(f"{path.stem}-{number}")

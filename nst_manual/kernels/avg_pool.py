@@ -12,8 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from nst_manual.backend import array_module
-from nst_manual.kernels.max_pool import overhang
-from nst_manual.kernels.window import Pair, crop, output_shape, pad, position
+from nst_manual.kernels.window import Pair, crop, output_shape, overhang, pad, position
 
 
 def forward(

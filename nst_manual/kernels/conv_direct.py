@@ -1,5 +1,4 @@
-"""Convolution as it is defined, one sum over kernel positions: the version to read, and to hold the others
-against.
+"""Convolution as it is defined: the version to read, and to hold the others against.
 
     y[n, i, j, o]  = b[o] + sum over u, v, c of  x[n, i s + u d - p, j s + v d - p, c]  w[u, v, c, o]
     dx[n, h, w, c] = sum over o and all (i, j, u, v) with i s + u d - p = h, j s + v d - p = w

@@ -14,7 +14,7 @@ from typing import Any
 
 from nst_manual.backend import array_module
 from nst_manual.kernels.masked import masked
-from nst_manual.kernels.window import Pair, crop, output_shape, pad, position
+from nst_manual.kernels.window import Pair, crop, output_shape, overhang, pad, position
 
 
 def forward(
@@ -81,14 +81,6 @@ def input_gradient(
         for v in range(k[1]):
             position(dx, u, v, size, stride, dilation)[...] += masked(dy, winner == u * k[1] + v)
     return crop(xp, dx, padding, (height, width), out=out)
-
-
-def overhang(image: Pair, k: Pair, size: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1)) -> Pair:
-    """Return how far below and right of the padded image the last windows reach (ceil_mode lets them)."""
-    return tuple(
-        max(0, (size[a] - 1) * stride[a] + dilation[a] * (k[a] - 1) + 1 - image[a] - 2 * padding[a])
-        for a in (0, 1)
-    )
 
 
 def _inside(

@@ -1,6 +1,4 @@
-"""The geometry of sliding windows that convolution and pooling share: padding, and what one window position
-sees.
-"""
+"""The geometry of sliding windows, which convolution and pooling share."""
 
 from __future__ import annotations
 
@@ -58,6 +56,14 @@ def output_shape(
             f"expected at least {least[0]} x {least[1]}",
         )
     return h, w
+
+
+def overhang(image: Pair, k: Pair, size: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1)) -> Pair:
+    """Return how far below and right of the padded image the last windows reach (ceil_mode lets them)."""
+    return tuple(
+        max(0, (size[a] - 1) * stride[a] + dilation[a] * (k[a] - 1) + 1 - image[a] - 2 * padding[a])
+        for a in (0, 1)
+    )
 
 
 def pad(xp: Any, x: Any, p: Pair, value: float = 0.0, extra: Pair = (0, 0)) -> Any:

@@ -26,9 +26,7 @@ FORMS = ("paper", "mean")
 
 
 def gram(x: Any, form: str = "paper") -> Any:
-    """Return the Gram matrices (N, C, C) of features x (N, H, W, C), divided by M ("paper") or M C
-    ("mean").
-    """
+    """Return the Gram matrices (N, C, C) of features x (N, H, W, C), divided by Z of the form."""
     return kernel.forward(x) / divisor(x.shape, form)
 
 

@@ -36,9 +36,7 @@ class ReLU(Row):
 
 @dataclass(frozen=True)
 class MaxPool(Row):
-    """Maximum over windows; the tables name the network's own pooling, `--pooling` may replace it by the
-    average.
-    """
+    """Maximum over windows: the network's own pooling, which `--pooling` may replace."""
 
     kernel_size: int = 2
     stride: int = 2

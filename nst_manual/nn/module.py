@@ -105,9 +105,7 @@ class Module:
             setattr(self, name, None)
 
     def buffer(self, name: str, shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
-        """Return the buffer of that name, made (uninitialised, where `like` lives) unless shape and type
-        still fit.
-        """
+        """Return the named buffer, made anew (empty, where `like` lives) unless shape and type fit."""
         array = getattr(self, name)
         if array is None or array.shape != tuple(shape) or array.dtype != dtype:
             array = array_module(like).empty(shape, dtype)
@@ -134,9 +132,7 @@ class Module:
 
 
 def as_float(x: Any) -> Any:
-    """Return x as an array of floats: itself, or float32 for integers (pixels) and float64 for lists of
-    numbers.
-    """
+    """Return x as floats: itself, or float32 for integers (pixels) and float64 for lists of numbers."""
     if not hasattr(x, "dtype"):
         x = np.asarray(x, dtype=float)
     return x if x.dtype.kind in "fc" else x.astype("float32")

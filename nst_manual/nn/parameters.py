@@ -12,9 +12,7 @@ from nst_manual.nn.module import Module
 
 
 class WithParameters(Module):
-    """A module with `weight` and `bias` (or None), and with `grad_weight` and `grad_bias` once it has been
-    trained.
-    """
+    """A module with `weight` and `bias` (or None); once trained, with `grad_weight` and `grad_bias`."""
 
     weight: Any
     bias: Any = None

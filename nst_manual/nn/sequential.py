@@ -34,8 +34,7 @@ class Sequential(Module):
         for module in modules:
             self.append(module)
 
-    # -- the list
-    # ------------------------------------------------------------------------------------------------
+    # -- the list --------------------------------------------------------------------------------------------
 
     def append(self, module: Module) -> None:
         """Add a module at the end."""
@@ -85,8 +84,7 @@ class Sequential(Module):
     def __len__(self) -> int:
         return len(self.modules)
 
-    # -- forward and backward
-    # ------------------------------------------------------------------------------------
+    # -- forward and backward --------------------------------------------------------------------------------
 
     @property
     def loss(self) -> float:  # type: ignore[override]
@@ -119,8 +117,7 @@ class Sequential(Module):
         """Return each module's input: x, and the outputs of all but the last."""
         return [x, *(module.output for module in self.modules[:-1])][: len(self.modules)]
 
-    # -- what holds for all modules
-    # ------------------------------------------------------------------------------
+    # -- what holds for all modules --------------------------------------------------------------------------
 
     @property
     def training(self) -> bool:  # type: ignore[override]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nst_manual.config import ObjectiveConfig, objective_config
-from nst_manual.errors import DivergedError, ShapeError, UsageError
+from nst_manual.errors import ShapeError, UsageError, not_finite
 from nst_manual.images import read_image, scale_to, to_network
 from nst_manual.losses import ContentLoss, LossModule, StyleLoss, TotalVariation, capture, gram
 from nst_manual.nets import Network, get_network
@@ -56,8 +56,8 @@ class Objective:
     ) -> None:
         if config is not None and options:
             raise UsageError("options", f"expected config or options, got both ({', '.join(options)})")
-        self.config = config = config or objective_config(_paths_as_text(options))
-        styles = [styles] if is_image(styles) else list(styles)
+        self.config = config = config or objective_config(options)
+        styles = [styles] if _is_image(styles) else list(styles)
         blend = _blend(config.style_blend, len(styles))
         # images first: a wrong path is told at once, not after the weights have been read
         self.content = scale_to(read_image(content, "content"), config.size)
@@ -122,26 +122,36 @@ class Objective:
         DivergedError
             The loss is not finite; the message names the module.
         """
+        x = self._checked(image)
+        # what overflows in the losses is told by their names, and in the gradient by the caller
+        with np.errstate(over="ignore", invalid="ignore"):
+            y = self._forward(x)
+            if self._top is None or self._top.shape != y.shape or self._top.dtype != y.dtype:
+                self._top = np.zeros_like(y)  # dy at the top: nothing but the losses pulls at the image
+            return self.loss, self.network.update_grad_input(x, self._top).copy()
+
+    def measure(self, image: Any) -> float:
+        """Return the loss alone, for half the time; raises as a call does."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._forward(self._checked(image))
+        return self.loss
+
+    def _checked(self, image: Any) -> np.ndarray:
+        """Return the image in the network's precision; raise `ShapeError` unless its size is the content's."""
         x = np.asarray(image)
         if x.dtype.kind != "c":  # a complex image is the complex step of a gradient check
             x = x.astype(self.config.dtype, copy=False)
         if x.shape != self.shape:
             raise ShapeError("image", f"expected shape {self.shape}, got {x.shape}")
-        # what overflows is told below, by the name of its loss
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self._evaluate(x)
+        return x
 
-    def _evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
-        """Pass forward and back."""
+    def _forward(self, x: np.ndarray) -> Any:
+        """Pass forward; raise `DivergedError` where a loss is not finite."""
         y = self.network.update_output(x)
         for name, loss in self.losses.items():
             if not math.isfinite(abs(loss)):
-                raise DivergedError(
-                    name, f"the loss is {loss}", "a smaller learning rate or smaller weights may help"
-                )
-        if self._top is None or self._top.shape != y.shape or self._top.dtype != y.dtype:
-            self._top = np.zeros_like(y)  # dy at the top: nothing but the losses pulls at the image
-        return self.loss, self.network.update_grad_input(x, self._top).copy()
+                raise not_finite(name, f"the loss is {loss}")
+        return y
 
     def _insert_losses(
         self,
@@ -151,9 +161,7 @@ class Objective:
         paintings: list[np.ndarray],
         blend: tuple[float, ...],
     ) -> None:
-        """Capture the targets, then insert a module behind each named layer; total variation right behind the
-        pixels.
-        """
+        """Capture the targets, insert a module behind each named layer, total variation behind the pixels."""
         settings = self.config.settings
         statistic = {name: lambda f: gram(f, settings.style_form)[0] for name in style_weights}
         grams = [self._capture(painting, statistic) for painting in paintings] if style_weights else []
@@ -211,12 +219,6 @@ def _blend(shares: tuple[float, ...] | None, count: int) -> tuple[float, ...]:
     return tuple(share / largest / whole for share in shares)
 
 
-def is_image(styles: Any) -> bool:
+def _is_image(styles: Any) -> bool:
     """Whether `styles` is one image where a list of them was asked for."""
     return isinstance(styles, (str, os.PathLike, np.ndarray)) or not isinstance(styles, Iterable)
-
-
-def _paths_as_text(options: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in options.items()
-    }

@@ -1,5 +1,4 @@
-"""SciPy's L-BFGS-B (R. Byrd, P. Lu, J. Nocedal, C. Zhu, 1995), which searches each step's length along a
-line.
+"""SciPy's L-BFGS-B (R. Byrd, P. Lu, J. Nocedal, C. Zhu, 1995), with a line search for each step.
 
 Differs from neural-style, whose L-BFGS takes steps of length one without a search and keeps 100 corrections.
 """

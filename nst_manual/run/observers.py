@@ -13,9 +13,7 @@ from nst_manual.run.events import Evaluation, Iteration, Observer, Start
 
 
 class Log(Observer):
-    """One JSON object an evaluation, a line each, on the disk at once: a run can be watched, and a killed one
-    read.
-    """
+    """One JSON object an evaluation, on the disk at once: a run can be watched, and a killed one read."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -52,9 +50,7 @@ class SaveEvery(Observer):
 
 
 class ProgressSheet(Observer):
-    """A contact sheet of the picture at the start and after 1, 10, 20, 30 iterations and every tenth of the
-    run.
-    """
+    """A contact sheet of the start, of 1, 10, 20, 30 iterations and of every tenth of the run."""
 
     def __init__(self, path: Path, iterations: int) -> None:
         self.path = path

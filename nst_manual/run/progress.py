@@ -155,7 +155,7 @@ class LiveProgress(Progress):
         """Move the bar."""
         super().iteration(event)
         self.bar.update(
-            self.task, completed=event.number, pace=f"{self.pace:.2f} s/iteration", left=f"{self.left}"
+            self.task, completed=event.number, pace=f"{self.pace:.2f} s/iteration", left=self.left
         )
         self._draw()
 
@@ -163,9 +163,7 @@ class LiveProgress(Progress):
         from rich.console import Group
         from rich.text import Text
 
-        # losses by name, as many a line as fit
-        names = Text("   ".join(f"{name} {loss:.3g}" for name, loss in self.losses.items()), style="dim")
-        self.live.update(Group(self.bar, names))
+        self.live.update(Group(self.bar, Text(loss_line(self.losses), style="dim")))
 
     def close(self) -> None:
         """Leave the bar as it stands."""

@@ -1,6 +1,4 @@
-"""Ctrl-C and its relatives: the run stops at the next evaluation, where the picture is whole and can be
-saved.
-"""
+"""Ctrl-C and its relatives: the run stops at the next evaluation, where the picture is whole."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 class StopRequest:
-    """Whether a signal came; the second one ends the program on the spot (files are written atomically, so
-    all are whole).
-    """
+    """Whether a signal came; the second one ends the program on the spot, all files being whole."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None

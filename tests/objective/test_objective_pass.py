@@ -215,3 +215,11 @@ def test_the_slope_of_the_reported_loss_is_that_of_the_gradient(preset):
         step = 1e-2  # of one pixel value, spread over the image
         slope = (ours(START + step * u)[0] - ours(START - step * u)[0]) / (2 * step)
         assert slope == pytest.approx(np.sum(dx * u), rel=1e-6)
+
+
+def test_measuring_alone_gives_the_same_loss_and_goes_no_way_back(calls):
+    small = objective()
+    loss, _ = small(START)
+    calls.clear()
+    assert small.measure(START) == loss
+    assert {direction for _, direction in calls} == {"forward"}
