@@ -137,7 +137,7 @@ class Objective:
         return self.loss
 
     def _checked(self, image: Any) -> np.ndarray:
-        """Return the image in the network's precision; raise `ShapeError` unless its size is the content's."""
+        """Return the image in the precision of the network; raise `ShapeError` if its size is wrong."""
         x = np.asarray(image)
         if x.dtype.kind != "c":  # a complex image is the complex step of a gradient check
             x = x.astype(self.config.dtype, copy=False)
