@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import math
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
@@ -74,6 +76,26 @@ def parallel(function: Callable[..., Any], items: Iterable[tuple]) -> None:
             jobs = [executor.submit(contextvars.copy_context().run, function, *item) for item in items]
             for job in jobs:
                 job.result()  # raises what the job raised
+
+
+def scratch(name: str, shape: tuple[int, ...], dtype: Any, like: Any = None) -> Any:
+    """Return an array to work in, whose content is whatever the last user of that name in this thread left.
+
+    Kernels call it inside their bands: the memory is the thread's, kept from band to band and from call to
+    call, so that nothing large is allocated again. It never leaves the band. `like` says where it lives.
+    """
+    dtype = np.dtype(dtype)
+    if array_module(like) is not np:
+        return array_module(like).empty(shape, dtype)  # CuPy has a pool of its own
+    wanted = math.prod(shape) * dtype.itemsize
+    held: dict[str, np.ndarray] = _scratch.__dict__.setdefault("held", {})
+    if name not in held or held[name].size < wanted:
+        held[name] = np.empty(0, np.uint8)  # lets go of the old before it asks for the new
+        held[name] = np.empty(wanted, np.uint8)
+    return held[name][:wanted].view(dtype).reshape(shape)
+
+
+_scratch = threading.local()
 
 
 class _Pool:

@@ -35,6 +35,7 @@ def describe(
     """
     from nst_manual.nets import get_network
     from nst_manual.nets.geometry import layers
+    from nst_manual.nn import runs_as
 
     found = get_network(network)
     if upto is not None:
@@ -42,7 +43,9 @@ def describe(
     pixels = _size(size) if size else None
     if pixels not in (None, (found.input_size, found.input_size)):
         found = found.without_top()
-    rows = [_row(layer) for layer in layers(found, pixels)]
+    described = layers(found, pixels)
+    runs = runs_as(found, (1, *described[0].input_shape))
+    rows = [_row(layer) | {"runs_as": runs.get(layer.name, "")} for layer in described]
     pixels = pixels or (found.input_size, found.input_size)
     totals = {key: sum(row[key] for row in rows) for key in ("parameters", "multiply_adds", "bytes")}
     if as_json:
@@ -78,6 +81,7 @@ def _print_table(name: str, pixels: tuple[int, int], rows: list[dict], totals: d
     for heading in ("output (H, W, C)", "parameters", "multiply-adds", "bytes", "sees"):
         table.add_column(heading, justify="right")
     table.add_column("losses")
+    table.add_column("runs as")
     for row in rows:
         table.add_row(
             row["name"],
@@ -88,15 +92,16 @@ def _print_table(name: str, pixels: tuple[int, int], rows: list[dict], totals: d
             _bytes(row["bytes"]),
             f"{row['receptive_field']} px" if row["receptive_field"] else "all",
             "content, style" if row["losses"] else "",
+            row["runs_as"],
         )
     table.add_section()
     counts = [_count(totals["parameters"]), _count(totals["multiply_adds"]), _bytes(totals["bytes"])]
-    table.add_row("total", "", "", *counts, "", "")
+    table.add_row("total", "", "", *counts, "", "", "")
     console = stdout()
     console.print(table)
     console.print(
         "Bytes are of the outputs in float32. Multiply-adds are for one pass forward; "
-        "backward to the image costs the same.",
+        "backward to the image costs the same. What runs in another layer stands alone where a loss is in between.",
         soft_wrap=True,
     )
 

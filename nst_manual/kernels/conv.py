@@ -1,21 +1,91 @@
-"""The algorithms of convolution, in one table. All compute the same; a `Conv2d` module names the one that it
-runs.
+"""The algorithms of convolution, in one table, and the rules by which one is chosen.
 
-Each is a file with three functions: `forward`, `input_gradient`, `parameter_gradients`.
+All compute the same. Each is a file with `forward`, `input_gradient`, `parameter_gradients` and `supports`;
+those that work in bands of rows also have `forward_rows` and `input_gradient_rows`, which read from a source
+and write to a sink (`nst_manual.kernels.rows`), so that ReLU and pooling can be done on the way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
+import numpy as np
+
+from nst_manual.backend import array_module
 from nst_manual.errors import unknown_name
-from nst_manual.kernels import conv_direct, conv_matmul
+from nst_manual.kernels import conv_direct, conv_matmul, conv_planes, conv_winograd
+from nst_manual.kernels.rows import Sink, Source
+from nst_manual.kernels.window import Pair, output_shape
 
 ALGORITHMS: dict[str, ModuleType] = {
+    "winograd": conv_winograd,
+    "planes": conv_planes,
     "matmul": conv_matmul,
     "direct": conv_direct,
 }
-DEFAULT = "matmul"
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A convolution to be computed: shapes of x (N, H, W, C) and w (kh, kw, C / groups, O), geometry, dtype of
+    the result, "cpu" or "cuda", and bytes that the algorithm may take for itself (None: as many as it wants).
+    """
+
+    x_shape: tuple[int, ...]
+    w_shape: tuple[int, ...]
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+    dtype: str = "float32"
+    device: str = "cpu"
+    memory: int | None = None
+
+    @property
+    def geometry(self) -> tuple[Pair, Pair, Pair, int]:
+        """Stride, padding, dilation and groups, as kernels take them."""
+        return self.stride, self.padding, self.dilation, self.groups
+
+    def supported_by(self, name: str) -> bool:
+        """Whether that algorithm can compute it."""
+        return get_algorithm(name).supports(self.w_shape[:2], *self.geometry)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An algorithm, and when it is taken: in words, and as a function of the problem."""
+
+    algorithm: str
+    words: str
+    holds: Callable[[Problem], bool]
+
+
+def _many_tiles(problem: Problem) -> bool:
+    size = output_shape(problem.x_shape, (3, 3), problem.stride, problem.padding)
+    return -(-size[0] // 4) * -(-size[1] // 4) >= 24
+
+
+def _kernels_fit(problem: Problem) -> bool:
+    kernels = 36 * problem.w_shape[2] * problem.w_shape[3] * np.dtype(problem.dtype).itemsize
+    return problem.memory is None or kernels <= problem.memory
+
+
+# The first rule that holds, of an algorithm that supports the geometry, decides. Measured on VGG's layers:
+# below 24 tiles Winograd's transform of the kernels costs more than its products save, and below 16 channels
+# its transforms of the image do.
+RULES = (
+    Rule(
+        "winograd",
+        "float32, 16 channels and more on both sides, 24 tiles of 4x4 pixels and more, its kernels fit",
+        lambda p: p.dtype == "float32" and min(p.w_shape[2:]) >= 16 and _many_tiles(p) and _kernels_fit(p),
+    ),
+    Rule("planes", "at most 4 channels in", lambda p: p.w_shape[2] <= 4),
+    Rule("matmul", "everything else", lambda p: True),
+)
 
 
 def get_algorithm(name: str) -> ModuleType:
@@ -23,3 +93,55 @@ def get_algorithm(name: str) -> ModuleType:
     if name not in ALGORITHMS:
         raise unknown_name("convolution algorithm", name, ALGORITHMS)
     return ALGORITHMS[name]
+
+
+def choose(problem: Problem, wanted: str = AUTO) -> str:
+    """Return the name of the algorithm for a problem.
+
+    Parameters
+    ----------
+    problem : Problem
+    wanted : str
+        A name of `ALGORITHMS`, taken wherever it supports the geometry; "auto" goes by `RULES`.
+    """
+    if wanted != AUTO and problem.supported_by(wanted):
+        return wanted
+    return next(
+        rule.algorithm for rule in RULES if problem.supported_by(rule.algorithm) and rule.holds(problem)
+    )
+
+
+def forward_rows(name: str, x: Source, w: Any, y: Sink, geometry: tuple[Pair, Pair, Pair, int]) -> None:
+    """Run an algorithm forward from a source to a sink, through whole arrays if it knows no rows."""
+    algorithm = get_algorithm(name)
+    if hasattr(algorithm, "forward_rows"):
+        algorithm.forward_rows(x, w, y, *geometry)
+    else:
+        _hand_over(algorithm.forward(_whole(x), w, None, *geometry), y)
+
+
+def input_gradient_rows(
+    name: str, dy: Source, w: Any, dx: Sink, x_shape: tuple[int, ...], geometry: tuple[Pair, Pair, Pair, int]
+) -> None:
+    """Run an algorithm backward from a source to a sink, through whole arrays if it knows no rows."""
+    algorithm = get_algorithm(name)
+    if hasattr(algorithm, "input_gradient_rows"):
+        algorithm.input_gradient_rows(dy, w, dx, x_shape, *geometry)
+    else:
+        _hand_over(algorithm.input_gradient(_whole(dy), w, x_shape, *geometry), dx)
+
+
+def _whole(source: Source) -> Any:
+    """Return all rows of a source as an array (N, H, W, C)."""
+    whole = array_module(source.like).empty(source.shape, source.dtype)
+    for n in range(source.shape[0]):
+        source.read(n, 0, source.shape[1], whole[n])
+    return whole
+
+
+def _hand_over(whole: Any, sink: Sink) -> None:
+    """Give all rows of an array to a sink."""
+    for n, image in enumerate(whole):
+        place = sink.place(n, 0, len(image))
+        place[...] = image
+        sink.finish(n, 0, len(image), place)

@@ -22,6 +22,11 @@ from nst_manual.backend import array_module
 from nst_manual.kernels.window import Pair, crop, group_slices, output_shape, pad, position
 
 
+def supports(k: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> bool:
+    """Whether the algorithm can compute a convolution of that geometry: any."""
+    return True
+
+
 def forward(
     x: Any, w: Any, b: Any, stride: Pair, padding: Pair, dilation: Pair, groups: int, *, out: Any = None
 ) -> Any:

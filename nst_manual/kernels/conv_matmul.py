@@ -27,6 +27,11 @@ BAND_BYTES = 2**21
 MIN_BANDS = 4
 
 
+def supports(k: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> bool:
+    """Whether the algorithm can compute a convolution of that geometry: any."""
+    return True
+
+
 def forward(
     x: Any, w: Any, b: Any, stride: Pair, padding: Pair, dilation: Pair, groups: int, *, out: Any = None
 ) -> Any:

@@ -13,16 +13,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from nst_manual.backend import array_module, parallel
+from nst_manual.backend import array_module, parallel, scratch
+from nst_manual.kernels.rows import band_slices
 
 BANDS = 8
+# Positions of a band on the way back: its products stay in the cache until they are added.
+BACKWARD_POSITIONS = 4096
 
 
 def forward(x: Any) -> Any:
     """Return S (N, C, C) for x (N, H, W, C)."""
     xp = array_module(x)
     features = _positions(x)  # (N, M, C)
-    bands = _bands(features.shape[1])
+    bands = band_slices(features.shape[1], max(1, -(-features.shape[1] // BANDS)))
     parts = xp.empty((len(bands), x.shape[0], x.shape[3], x.shape[3]), x.dtype)
 
     def band(index: int, positions: slice) -> None:
@@ -33,8 +36,11 @@ def forward(x: Any) -> Any:
     return parts.sum(axis=0)
 
 
-def input_gradient(x: Any, ds: Any, *, out: Any = None) -> Any:
-    """Return dx (N, H, W, C) for ds (N, C, C), the gradient with respect to each entry of S."""
+def input_gradient(x: Any, ds: Any, *, out: Any = None, add: bool = False) -> Any:
+    """Return dx (N, H, W, C) for ds (N, C, C), the gradient with respect to each entry of S.
+
+    With `add`, it is added to what `out` holds.
+    """
     xp = array_module(x)
     features = _positions(x)
     dx = xp.empty(x.shape, xp.result_type(x, ds)) if out is None else out
@@ -42,17 +48,19 @@ def input_gradient(x: Any, ds: Any, *, out: Any = None) -> Any:
     both = ds + ds.transpose(0, 2, 1)
 
     def band(positions: slice) -> None:
-        xp.matmul(features[:, positions], both, out=flat[:, positions])
+        part = features[:, positions]
+        if add:
+            product = scratch("gram gradient", part.shape, flat.dtype, x)
+            xp.matmul(part, both, out=product)
+            flat[:, positions] += product
+        else:
+            xp.matmul(part, both, out=flat[:, positions])
 
-    parallel(band, ((positions,) for positions in _bands(features.shape[1])))
+    count = features.shape[1]
+    parallel(band, ((part,) for part in band_slices(count, BACKWARD_POSITIONS)))
     return dx
 
 
 def _positions(x: Any) -> Any:
     """Return x (N, H, W, C) as (N, M, C)."""
     return x.reshape(x.shape[0], -1, x.shape[3])
-
-
-def _bands(positions: int) -> list[slice]:
-    step = max(1, -(-positions // BANDS))
-    return [slice(begin, begin + step) for begin in range(0, positions, step)]

@@ -16,7 +16,16 @@ class LossModule(Module):
     ----------
     weight : float
         Factor of the loss and of its gradient.
+
+    Attributes
+    ----------
+    in_place : bool
+        Add to the very array that holds dy, and return it; else to a copy. A fused network sets it.
     """
+
+    passes_through = True
+    needs_output = False
+    in_place = False
 
     def __init__(self, weight: float = 1.0) -> None:
         self.weight = weight
@@ -29,18 +38,21 @@ class LossModule(Module):
 
     def update_grad_input(self, x: Any, dy: Any) -> Any:
         """Compute dy + dloss/dx."""
-        dx = self.buffer("grad_input", x.shape, dy.dtype, dy)
-        self.gradient(x, out=dx)
-        dx += dy
+        dx = dy
+        if not self.in_place:
+            dx = self.buffer("grad_input", x.shape, dy.dtype, dy)
+            dx[...] = dy
+        self.add_gradient(x, dx)
+        self.grad_input = dx
         return dx
 
     def measure(self, x: Any) -> float:
         """Return the loss of x."""
         raise NotImplementedError(f"{type(self).__name__} has no measure(x)")
 
-    def gradient(self, x: Any, *, out: Any) -> None:
-        """Write dloss/dx to `out`, for the x of the last `measure`."""
-        raise NotImplementedError(f"{type(self).__name__} has no gradient(x, out)")
+    def add_gradient(self, x: Any, dx: Any) -> None:
+        """Add dloss/dx to dx, for the x of the last `measure`."""
+        raise NotImplementedError(f"{type(self).__name__} has no add_gradient(x, dx)")
 
     def describe(self) -> str:
         """Return the settings."""

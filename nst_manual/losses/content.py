@@ -14,11 +14,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from nst_manual.backend import array_module
+import numpy as np
+
+from nst_manual.backend import array_module, parallel, scratch
 from nst_manual.errors import unknown_name
+from nst_manual.kernels.rows import band_slices
 from nst_manual.losses.base import LossModule, total
 
 FORMS = ("sum", "mean")
+BAND_VALUES = 2**17
 
 
 class ContentLoss(LossModule):
@@ -33,9 +37,6 @@ class ContentLoss(LossModule):
         "sum" (half the sum of squares) or "mean".
     """
 
-    buffers = (*LossModule.buffers, "difference")
-    difference: Any = None
-
     def __init__(self, target: Any, weight: float = 1.0, form: str = "sum") -> None:
         super().__init__(weight)
         if form not in FORMS:
@@ -48,16 +49,38 @@ class ContentLoss(LossModule):
         return self.weight / 2 if self.form == "sum" else self.weight / self.target.size
 
     def measure(self, x: Any) -> float:
-        """Return the loss; keep F - P."""
+        """Return the loss."""
         if x.shape != self.target.shape:
             raise self.shape_error("input", f"expected the target's shape {self.target.shape}, got {x.shape}")
-        xp = array_module(x)
-        self.difference = xp.subtract(x, self.target, out=self.buffer("difference", x.shape, x.dtype, x))
-        return self.coefficient * total(self.difference**2)
+        parts = [0.0] * len(self._bands(x))
 
-    def gradient(self, x: Any, *, out: Any) -> None:
-        """Write 2 coefficient (F - P)."""
-        array_module(x).multiply(self.difference, 2 * self.coefficient, out=out)
+        def band(index: int, rows: slice) -> None:
+            difference = self._difference(x, rows)
+            difference *= difference
+            parts[index] = total(difference)
+
+        parallel(band, enumerate(self._bands(x)))
+        return self.coefficient * sum(parts)
+
+    def add_gradient(self, x: Any, dx: Any) -> None:
+        """Add 2 coefficient (F - P)."""
+
+        def band(rows: slice) -> None:
+            difference = self._difference(x, rows)
+            difference *= difference.dtype.type(2 * self.coefficient)
+            dx[:, rows] += difference
+
+        parallel(band, ((rows,) for rows in self._bands(x)))
+
+    def _bands(self, x: Any) -> list[slice]:
+        """Return the rows of each band; F - P of a band stays in the cache, and is nowhere kept whole."""
+        return band_slices(x.shape[1], max(1, BAND_VALUES // (x.shape[0] * x.shape[2] * x.shape[3])))
+
+    def _difference(self, x: Any, rows: slice) -> Any:
+        """Return F - P of some rows, in scratch memory."""
+        part = x[:, rows]
+        difference = scratch("content difference", part.shape, np.result_type(x, self.target), x)
+        return array_module(x).subtract(part, self.target[:, rows], out=difference)
 
     def describe(self) -> str:
         """Return the settings."""

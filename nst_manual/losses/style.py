@@ -71,10 +71,10 @@ class StyleLoss(LossModule):
         self.difference = gram(x, self.form) - self.target  # (N, C, C)
         return self.coefficient * total(self.difference**2)
 
-    def gradient(self, x: Any, *, out: Any) -> None:
-        """Write 2 c / Z F (D + D^T) with D = G - A."""
+    def add_gradient(self, x: Any, dx: Any) -> None:
+        """Add 2 c / Z F (D + D^T) with D = G - A."""
         ds = self.difference * (2 * self.coefficient / divisor(x.shape, self.form))
-        kernel.input_gradient(x, ds, out=out)
+        kernel.input_gradient(x, ds, out=dx, add=True)
 
     def describe(self) -> str:
         """Return the settings."""

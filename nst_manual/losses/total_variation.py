@@ -49,18 +49,17 @@ class TotalVariation(LossModule):
             return self.weight * (total(down * _sign(down)) + total(right * _sign(right)))
         return self.weight / 2 * (total(down**2) + total(right**2))
 
-    def gradient(self, x: Any, *, out: Any) -> None:
-        """Write the gradient: each difference pulls at its two pixels."""
+    def add_gradient(self, x: Any, dx: Any) -> None:
+        """Add the gradient: each difference pulls at its two pixels."""
         down, right = self._differences(x)
         if self.form == "absolute":
             down, right = _sign(down), _sign(right)
         h, w = down.shape[1], right.shape[2]
-        out[...] = 0
-        out[:, 1:, : down.shape[2]] += down
-        out[:, :h, : down.shape[2]] -= down
-        out[:, : right.shape[1], 1:] += right
-        out[:, : right.shape[1], :w] -= right
-        out *= self.weight
+        down, right = (d * d.dtype.type(self.weight) for d in (down, right))
+        dx[:, 1:, : down.shape[2]] += down
+        dx[:, :h, : down.shape[2]] -= down
+        dx[:, : right.shape[1], 1:] += right
+        dx[:, : right.shape[1], :w] -= right
 
     def _differences(self, x: Any) -> tuple[Any, Any]:
         """Return the differences to the pixel below and to the one on the right."""

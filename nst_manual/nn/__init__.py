@@ -1,10 +1,11 @@
 """Modules: state around kernels. The protocol stands in `nst_manual.nn.module`."""
 
 from nst_manual.nn.avg_pool2d import AvgPool2d
-from nst_manual.nn.build import build, load_network
+from nst_manual.nn.build import build, load_network, runs_as
 from nst_manual.nn.conv2d import Conv2d
 from nst_manual.nn.dropout import Dropout
 from nst_manual.nn.flatten import Flatten
+from nst_manual.nn.fuse import Fused, fuse
 from nst_manual.nn.linear import Linear
 from nst_manual.nn.max_pool2d import MaxPool2d
 from nst_manual.nn.module import Module
@@ -18,6 +19,7 @@ __all__ = [
     "Conv2d",
     "Dropout",
     "Flatten",
+    "Fused",
     "Linear",
     "LogSoftmax",
     "MaxPool2d",
@@ -27,5 +29,7 @@ __all__ = [
     "Sequential",
     "Softmax",
     "build",
+    "fuse",
     "load_network",
+    "runs_as",
 ]

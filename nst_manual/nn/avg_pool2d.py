@@ -25,6 +25,9 @@ class AvgPool2d(Module):
         Whether the zeros of the padding count in the average.
     """
 
+    has_buffers = True
+    needs_input = needs_output = False
+
     def __init__(
         self,
         kernel_size: int | Pair,
@@ -38,12 +41,16 @@ class AvgPool2d(Module):
         self.padding = pool_padding(padding, self.kernel_size)
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
+    def output_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return (N, Ho, Wo, C)."""
+        size = output_shape(x_shape, self.kernel_size, self.stride, self.padding, (1, 1), self.ceil_mode)
+        return (x_shape[0], *size, x_shape[3])
+
     def update_output(self, x: Any) -> Any:
         """Compute y."""
         self.expect_images(x)
         geometry = self.kernel_size, self.stride, self.padding
-        size = output_shape(x.shape, *geometry, (1, 1), self.ceil_mode)
-        y = self.buffer("output", (x.shape[0], *size, x.shape[3]), x.dtype, x)
+        y = self.buffer("output", self.output_shape(x.shape), x.dtype, x)
         return avg_pool.forward(x, *geometry, self.ceil_mode, self.count_include_pad, out=y)
 
     def update_grad_input(self, x: Any, dy: Any) -> Any:

@@ -6,13 +6,18 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from nst_manual.errors import unknown_name
+from nst_manual.kernels.conv import AUTO, get_algorithm
 from nst_manual.nets import Network, get_network, rows
 from nst_manual.nets.geometry import parameter_shapes
 from nst_manual.nn.avg_pool2d import AvgPool2d
 from nst_manual.nn.conv2d import Conv2d
 from nst_manual.nn.dropout import Dropout
 from nst_manual.nn.flatten import Flatten
+from nst_manual.nn.fuse import fuse
+from nst_manual.nn.fused_conv2d import FusedConv2d
 from nst_manual.nn.linear import Linear
 from nst_manual.nn.max_pool2d import MaxPool2d
 from nst_manual.nn.module import Module
@@ -20,7 +25,7 @@ from nst_manual.nn.preprocess import Preprocess
 from nst_manual.nn.relu import ReLU
 from nst_manual.nn.sequential import Sequential
 from nst_manual.nn.softmax import Softmax
-from nst_manual.store import Preprocessing, Weights, load_weights
+from nst_manual.store import CAFFE_BGR, Preprocessing, Weights, load_weights
 
 # How `--pooling` replaces the pooling of the table.
 POOLINGS: dict[str, Callable[[rows.MaxPool], Module]] = {
@@ -56,6 +61,7 @@ def build(
     pooling: str = "max",
     preprocessing: Preprocessing | None = None,
     dtype: str | None = None,
+    algorithm: str = AUTO,
 ) -> Sequential:
     """Return the network as modules, each named as its row, behind a `Preprocess` called "preprocess".
 
@@ -70,6 +76,8 @@ def build(
         In place of the weights' own.
     dtype : str, optional
         Of the preprocessing; without, that of the weights.
+    algorithm : str
+        Of the convolutions that it can compute; "auto" chooses for each.
     """
     if pooling not in POOLINGS:
         raise unknown_name("pooling", pooling, POOLINGS)
@@ -82,9 +90,30 @@ def build(
             module = POOLINGS[pooling](row)
         else:
             module = MODULES[type(row)](row, weights.arrays.get(row.name))
+        if isinstance(module, Conv2d) and algorithm != AUTO:
+            if get_algorithm(algorithm).supports(module.kernel_size, *module.geometry):
+                module.algorithm = algorithm
         module.name = row.name
         modules.append(module)
     return Sequential(*modules)
+
+
+def runs_as(network: Network, x_shape: tuple[int, ...], dtype: str = "float32") -> dict[str, str]:
+    """Return layer -> what computes it, without weights: the algorithm, "in conv1_1" where it is fused, or "".
+
+    For images (N, H, W, 3) of that shape and no losses between the layers.
+    """
+    zero = np.zeros((), dtype)
+    arrays = {
+        name: tuple(np.broadcast_to(zero, shape) for shape in shapes)  # no memory behind them
+        for name, shapes in parameter_shapes(network).items()
+    }
+    fused = fuse(build(network, Weights(arrays, CAFFE_BGR, "none", None)))
+    found = dict(fused.algorithms(x_shape, dtype))
+    for module in fused:
+        first, *others = module.parts if isinstance(module, FusedConv2d) else [module]
+        found |= {other.name: f"in {first.name}" for other in others}
+    return found
 
 
 def load_network(

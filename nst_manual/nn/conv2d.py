@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nst_manual.errors import UsageError
-from nst_manual.kernels.conv import DEFAULT, get_algorithm
+from nst_manual.kernels.conv import AUTO, Problem, choose, get_algorithm
 from nst_manual.kernels.window import Pair, output_shape, pair
 from nst_manual.nn.parameters import WithParameters
 from nst_manual.options import whole
@@ -25,7 +25,7 @@ class Conv2d(WithParameters):
         Both channel counts are multiples of it.
     bias : bool
     algorithm : str
-        One of `nst_manual.kernels.conv.ALGORITHMS`.
+        One of `nst_manual.kernels.conv.ALGORITHMS`, or "auto": chosen for each input by `kernels.conv.RULES`.
     parameters : (weight, bias), optional
         Weight (kh, kw, in_channels / groups, out_channels) and bias (out_channels,), taken as they are; drawn
         without.
@@ -33,7 +33,16 @@ class Conv2d(WithParameters):
         For the draw.
     dtype : str
         Of drawn parameters.
+
+    Attributes
+    ----------
+    chosen : str
+        The algorithm that the last `forward` ran; "" before.
     """
+
+    has_buffers = True
+    needs_input = needs_output = False  # but for training
+    chosen = ""
 
     def __init__(
         self,
@@ -46,7 +55,7 @@ class Conv2d(WithParameters):
         groups: int = 1,
         bias: bool = True,
         *,
-        algorithm: str = DEFAULT,
+        algorithm: str = AUTO,
         parameters: tuple[Any, Any] | None = None,
         rng: Any = None,
         dtype: str = "float32",
@@ -61,7 +70,10 @@ class Conv2d(WithParameters):
         self.padding = pair(padding, "padding")
         self.dilation = pair(dilation, "dilation", 1)
         self.algorithm = algorithm
-        get_algorithm(algorithm)
+        if algorithm != AUTO:
+            supported = get_algorithm(algorithm).supports(self.kernel_size, *self.geometry)
+            if not supported:
+                raise UsageError("algorithm", f"{algorithm} cannot compute {self.describe_geometry()}")
         self.weight_shape = (*self.kernel_size, in_channels // groups, out_channels)
         self.set_parameters(self.weight_shape, out_channels, bias, parameters, rng, dtype)
 
@@ -70,31 +82,50 @@ class Conv2d(WithParameters):
         """Stride, padding, dilation and groups, as kernels take them."""
         return self.stride, self.padding, self.dilation, self.groups
 
-    def update_output(self, x: Any) -> Any:
-        """Compute y = x * w + b."""
+    def output_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return (N, Ho, Wo, out_channels)."""
+        size = output_shape(x_shape, self.kernel_size, *self.geometry[:3])
+        return (x_shape[0], *size, self.out_channels)
+
+    def algorithm_for(self, x_shape: tuple[int, ...], dtype: Any) -> str:
+        """Return the algorithm that an input of that shape would be computed with."""
+        dtype = np.result_type(dtype, self.weight.dtype).name
+        return choose(Problem(x_shape, self.weight_shape, *self.geometry, dtype), self.algorithm)
+
+    def choose(self, x: Any) -> np.dtype:
+        """Check an input, choose the algorithm for it, and return the type of the output."""
         self.expect_images(x, self.in_channels)
         self.check_parameters(self.weight_shape, self.out_channels)
-        size = output_shape(x.shape, self.kernel_size, *self.geometry[:3])
-        y = self.buffer(
-            "output", (x.shape[0], *size, self.out_channels), np.result_type(x.dtype, self.weight.dtype), x
-        )
-        return get_algorithm(self.algorithm).forward(x, self.weight, self.bias, *self.geometry, out=y)
+        self.chosen = self.algorithm_for(x.shape, x.dtype)
+        return np.result_type(x.dtype, self.weight.dtype)
+
+    def update_output(self, x: Any) -> Any:
+        """Compute y = x * w + b."""
+        dtype = self.choose(x)
+        y = self.buffer("output", self.output_shape(x.shape), dtype, x)
+        return get_algorithm(self.chosen).forward(x, self.weight, self.bias, *self.geometry, out=y)
 
     def update_grad_input(self, x: Any, dy: Any) -> Any:
         """Compute dx from dy and the weight alone."""
         dx = self.buffer("grad_input", x.shape, np.result_type(dy.dtype, self.weight.dtype), dy)
-        return get_algorithm(self.algorithm).input_gradient(dy, self.weight, x.shape, *self.geometry, out=dx)
+        return get_algorithm(self.chosen).input_gradient(dy, self.weight, x.shape, *self.geometry, out=dx)
 
     def acc_grad_parameters(self, x: Any, dy: Any) -> None:
         """Add dw and db to their sums."""
         self.add_gradients(
-            *get_algorithm(self.algorithm).parameter_gradients(x, dy, self.weight_shape, *self.geometry)
+            *get_algorithm(self.chosen).parameter_gradients(x, dy, self.weight_shape, *self.geometry)
         )
 
     def describe(self) -> str:
         """Return the settings, those that differ from the defaults alone."""
-        text = f"{self.in_channels}, {self.out_channels}, {self.kernel_size}"
+        text = f"{self.in_channels}, {self.out_channels}, {self.describe_geometry()}"
+        text += "" if self.bias is not None else ", bias=False"
+        return text if self.algorithm == AUTO else f"{text}, algorithm={self.algorithm}"
+
+    def describe_geometry(self) -> str:
+        """Return kernel size and geometry, where it differs from the defaults."""
+        text = str(self.kernel_size)
         for name, default in (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)), ("groups", 1)):
             value = getattr(self, name)
             text += "" if value == default else f", {name}={value}"
-        return text + ("" if self.bias is not None else ", bias=False")
+        return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from nst_manual.nn.module import Module
@@ -9,6 +10,10 @@ from nst_manual.nn.module import Module
 
 class Flatten(Module):
     """(N, H, W, C) to (N, H W C), in that order, which is also Keras's; a view, nothing is copied."""
+
+    def output_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return (N, H W C)."""
+        return x_shape[0], math.prod(x_shape[1:])
 
     def update_output(self, x: Any) -> Any:
         """Compute y."""

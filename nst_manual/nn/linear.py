@@ -39,6 +39,10 @@ class Linear(WithParameters):
         self.in_features, self.out_features = in_features, out_features
         self.set_parameters((in_features, out_features), out_features, bias, parameters, rng, dtype)
 
+    def output_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return (N, out_features)."""
+        return x_shape[0], self.out_features
+
     def update_output(self, x: Any) -> Any:
         """Compute y."""
         if x.ndim != 2 or x.shape[1] != self.in_features:

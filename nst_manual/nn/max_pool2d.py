@@ -25,6 +25,8 @@ class MaxPool2d(Module):
 
     buffers = ("output", "grad_input", "winner")
     winner: Any = None
+    has_buffers = True
+    needs_input = needs_output = False
 
     def __init__(
         self,
@@ -40,13 +42,15 @@ class MaxPool2d(Module):
         self.dilation = pair(dilation, "dilation", 1)
         self.ceil_mode = ceil_mode
 
+    def output_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return (N, Ho, Wo, C)."""
+        geometry = self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
+        return (x_shape[0], *output_shape(x_shape, *geometry), x_shape[3])
+
     def update_output(self, x: Any) -> Any:
         """Compute y, and keep the winning position of each window (a byte)."""
         self.expect_images(x)
-        size = output_shape(
-            x.shape, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
-        )
-        y = self.buffer("output", (x.shape[0], *size, x.shape[3]), x.dtype, x)
+        y = self.buffer("output", self.output_shape(x.shape), x.dtype, x)
         geometry = self.kernel_size, self.stride, self.padding, self.dilation
         _, self.winner = max_pool.forward(x, *geometry, self.ceil_mode, out=y)
         return y

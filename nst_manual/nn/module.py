@@ -41,8 +41,17 @@ class Module:
     # arrays that `clear_state` lets go of; a subclass adds its own
     buffers: tuple[str, ...] = ("output", "grad_input")
 
+    # what a network that shares memory between its modules has to know (`nst_manual.nn.plan`): whether all
+    # that the module hands on lies in buffers named "output" and "grad_input"; whether it is an identity that
+    # adds to dy instead; whether its way back reads its input, its output
+    has_buffers = False
+    passes_through = False
+    needs_input = True
+    needs_output = True
+
     output: Any = None
     grad_input: Any = None
+    planned: dict[str, Any] | None = None  # name -> the array that the network has for a buffer
     _input: Any = None
 
     def forward(self, x: Any) -> Any:
@@ -106,11 +115,15 @@ class Module:
 
     def buffer(self, name: str, shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
         """Return the named buffer, made anew (empty, where `like` lives) unless shape and type fit."""
-        array = getattr(self, name)
+        array = getattr(self, name) if self.planned is None else self.planned.get(name)
         if array is None or array.shape != tuple(shape) or array.dtype != dtype:
             array = array_module(like).empty(shape, dtype)
-            setattr(self, name, array)
+        setattr(self, name, array)
         return array
+
+    def output_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the output for an input of that shape."""
+        return x_shape
 
     def shape_error(self, what: str, cause: str) -> ShapeError:
         """Return a `ShapeError` that begins with the kind of module."""

@@ -23,6 +23,9 @@ class Preprocess(Module):
         Of the mean and scale, and so of what integers become.
     """
 
+    has_buffers = True
+    needs_input = needs_output = False
+
     def __init__(self, settings: Preprocessing, dtype: str = "float32") -> None:
         self.settings = settings
         self.step = -1 if settings.order == "BGR" else 1

@@ -11,6 +11,9 @@ from nst_manual.nn.module import Module
 class ReLU(Module):
     """max(0, x), of any shape; the derivative at 0 is 0."""
 
+    has_buffers = True
+    needs_output = False
+
     def update_output(self, x: Any) -> Any:
         """Compute y."""
         return relu.forward(x, out=self.buffer("output", x.shape, x.dtype, x))

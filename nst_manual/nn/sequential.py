@@ -101,11 +101,16 @@ class Sequential(Module):
 
     def update_grad_input(self, x: Any, dy: Any) -> Any:
         """Compute dx."""
-        for module, inputs in zip(reversed(self.modules), reversed(self._inputs(x)), strict=True):
-            with located(module):
-                dy = module.update_grad_input(inputs, dy)
+        inputs = self._inputs(x)
+        for index in reversed(range(len(self.modules))):
+            dy = self.step_back(index, inputs[index], dy)
         self.grad_input = dy
         return dy
+
+    def step_back(self, index: int, x: Any, dy: Any) -> Any:
+        """Return dx of one module."""
+        with located(self.modules[index]):
+            return self.modules[index].update_grad_input(x, dy)
 
     def acc_grad_parameters(self, x: Any, dy: Any) -> None:
         """Let every module add the gradients of its parameters; after `update_grad_input`."""
@@ -116,6 +121,16 @@ class Sequential(Module):
     def _inputs(self, x: Any) -> list[Any]:
         """Return each module's input: x, and the outputs of all but the last."""
         return [x, *(module.output for module in self.modules[:-1])][: len(self.modules)]
+
+    def algorithms(self, x_shape: tuple[int, ...], dtype: Any) -> dict[str, str]:
+        """Return convolution -> the algorithm that an input of that shape and type would be computed with."""
+        found = {}
+        for module in self.modules:
+            first = module.parts[0] if hasattr(module, "parts") else module
+            if hasattr(first, "algorithm_for"):
+                found[first.name] = first.algorithm_for(x_shape, dtype)
+            x_shape = module.output_shape(x_shape)
+        return found
 
     # -- what holds for all modules --------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from nst_manual.losses import ContentLoss, LossModule, StyleLoss, TotalVariation
 from nst_manual.nets import Network, get_network
 from nst_manual.nets.geometry import layers as geometry
 from nst_manual.nets.geometry import parameter_shapes
-from nst_manual.nn import Sequential, build
+from nst_manual.nn import Sequential, build, fuse
 from nst_manual.store import default_network, load_weights
 
 
@@ -36,7 +36,7 @@ class Objective:
     Attributes
     ----------
     network : Sequential
-        With the loss modules in their places; `print` it.
+        With the loss modules in their places, neighbours fused unless the option `plain` is set; `print` it.
     loss : float
     losses : dict of str to float
         Of the last call, by name: "content/relu4_2", "style/relu1_1", "tv".
@@ -75,12 +75,19 @@ class Objective:
             raise UsageError("losses", "all weights are 0, there is nothing to minimise")
         self._insert_losses(content_weights, style_weights, tv_weight, paintings, blend)
         self.modules: list[LossModule] = [m for m in self.network if isinstance(m, LossModule)]
+        if not config.plain:
+            self.network = fuse(self.network)
         self._top: Any = None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """The shape of the images that it takes: (1, H, W, 3)."""
         return (1, *self.content.shape)
+
+    @property
+    def algorithms(self) -> dict[str, str]:
+        """Which algorithm each convolution runs, by name."""
+        return self.network.algorithms(self.shape, self.config.dtype)
 
     @property
     def mean_colour(self) -> np.ndarray:
@@ -177,7 +184,8 @@ class Objective:
             self.network.insert_after("preprocess", module)
 
     def _capture(self, pixels: np.ndarray, statistics: dict[str, Callable[[Any], Any]]) -> dict[str, Any]:
-        return capture(self.network, to_network(pixels, self.config.dtype), statistics)
+        image = to_network(pixels, self.config.dtype)
+        return capture(self.network, image, statistics, fused=not self.config.plain)
 
     def _insert(self, kind: str, layer: str, module: LossModule) -> None:
         module.name = f"{kind}/{layer}"
@@ -201,7 +209,8 @@ def _make_network(config: ObjectiveConfig, pictures: list[np.ndarray]) -> tuple[
     weights = load_weights(source, network.name, parameter_shapes(network), config.seed, config.dtype)
     scale = weights.preprocessing.scale * config.settings.pixel_scale
     preprocessing = replace(weights.preprocessing, scale=scale)
-    built = build(network, weights, config.chosen("pooling"), preprocessing, config.dtype)
+    pooling = config.chosen("pooling")
+    built = build(network, weights, pooling, preprocessing, config.dtype, config.algorithm)
     return built, "; ".join([note or f"{network.name}, weights {weights.source}", *weights.warnings])
 
 

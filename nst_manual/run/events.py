@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class Evaluation:
         That the evaluation took.
     size : (int, int)
         Height and width of the image.
+    algorithms : dict of str to str
+        Of the convolutions, by name: said once, with the first evaluation; empty in the others.
     """
 
     evaluation: int
@@ -35,10 +37,12 @@ class Evaluation:
     gradient_norm: float
     seconds: float
     size: tuple[int, int]
+    algorithms: dict[str, str] = field(default_factory=dict)
 
     def record(self) -> dict:
         """Return the evaluation as JSON takes it."""
-        return asdict(self) | {"size": list(self.size)}
+        record = asdict(self) | {"size": list(self.size)}
+        return record if self.algorithms else {k: v for k, v in record.items() if k != "algorithms"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,124 @@
+"""The fast form of a network: neighbours fused, memory shared. The plain list of modules stays as it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nst_manual.backend import array_module
+from nst_manual.errors import UsageError
+from nst_manual.nn.conv2d import Conv2d
+from nst_manual.nn.fused_conv2d import FusedConv2d, can_pool
+from nst_manual.nn.module import Module
+from nst_manual.nn.plan import Plan, make_plan
+from nst_manual.nn.relu import ReLU
+from nst_manual.nn.sequential import Sequential
+
+
+def fuse(network: Sequential) -> Fused:
+    """Return the network with each `Conv2d`, the `ReLU` behind it and the 2x2 pooling behind that as one.
+
+    Where another module stands between them - a loss that wants to see the convolution's output - they stay
+    apart. The new network uses the modules of the old one, their parameters included; losses are read off
+    either. It computes the same, to rounding, and cannot be trained.
+
+    Raises
+    ------
+    UsageError
+        The network is training.
+    """
+    if network.training:
+        raise UsageError("training", "a fused network has frozen weights; set training to False first")
+    modules: list[Module] = []
+    left = list(network)
+    while left:
+        module = left.pop(0)
+        if isinstance(module, Conv2d):
+            relu = left.pop(0) if left and type(left[0]) is ReLU else None
+            pool = left.pop(0) if left and can_pool(left[0]) else None
+            module = FusedConv2d(module, relu, pool)
+        modules.append(module)
+    return Fused(*modules)
+
+
+class Fused(Sequential):
+    """A `Sequential` whose modules share memory by a plan (`nst_manual.nn.plan`), and add losses in place.
+
+    Outputs are there only as long as something reads them: between a pass forward and the way back, those
+    that losses look at; afterwards none.
+    """
+
+    plan: Plan | None = None
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__(*modules)
+        self._memory: Any = None
+        self._key: Any = None
+        self._top: Any = None
+        self._spent = True
+
+    def update_output(self, x: Any) -> Any:
+        """Compute y."""
+        self._arrange(x)
+        self._spent = False
+        return super().update_output(x)
+
+    def update_grad_input(self, x: Any, dy: Any) -> Any:
+        """Compute dx; the way back consumes what the pass forward left, and a second one needs another."""
+        if self._spent:
+            self.update_output(x)
+        self._spent = True
+        if self.modules and self.modules[-1].passes_through:  # the first to add in place must not add to ours
+            if self._top is None or self._top.shape != dy.shape or self._top.dtype != dy.dtype:
+                self._top = array_module(dy).empty(dy.shape, dy.dtype)
+            self._top[...] = dy
+            dy = self._top
+        remade = self.plan.remade if self.plan else {}
+        inputs = self._inputs(x)
+        try:
+            self._set_in_place(True)
+            for index in reversed(range(len(self.modules))):
+                if index in remade:
+                    again = remade[index]
+                    self.modules[again].update_output(inputs[again])
+                dy = self.step_back(index, inputs[index], dy)
+        finally:
+            self._set_in_place(False)
+        self.grad_input = dy
+        return dy
+
+    def _set_in_place(self, value: bool) -> None:
+        """Let losses add to dy itself, for this pass: in the plain list the array may be the caller's."""
+        for module in self.modules:
+            if module.passes_through:
+                module.in_place = value
+
+    def _arrange(self, x: Any) -> None:
+        """Give the modules their places in the shared memory, for an input like x."""
+        key = x.shape, x.dtype
+        if key == self._key:
+            return
+        self._key = None  # half done is not done
+        xp = array_module(x)
+        dtypes = {value.dtype for _, value, _ in self.parameters()} | {x.dtype}
+        for module in self.modules:
+            module.planned = None
+        self.plan = self._memory = None
+        known = all(module.has_buffers or module.passes_through for module in self.modules)
+        if known and len(dtypes) == 1 and x.dtype.kind == "f":
+            self.plan = make_plan(self.modules, x.shape, x.dtype)
+            self._memory = memory = xp.empty(self.plan.bytes, np.uint8)
+            for buffer in self.plan.buffers:
+                size = int(np.prod(buffer.shape)) * buffer.dtype.itemsize
+                array = memory[buffer.offset : buffer.offset + size].view(buffer.dtype).reshape(buffer.shape)
+                buffer.module.planned = {**(buffer.module.planned or {}), buffer.name: array}
+        self._key = key
+
+    def clear_state(self) -> None:
+        """Free the memory."""
+        super().clear_state()
+        for module in self.modules:
+            module.planned = None
+        self._memory = self._key = self._top = self.plan = None
+        self._spent = True
