@@ -31,8 +31,10 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Problem:
-    """A convolution to be computed: shapes of x (N, H, W, C) and w (kh, kw, C / groups, O), geometry, dtype of
-    the result, "cpu" or "cuda", and bytes that the algorithm may take for itself (None: as many as it wants).
+    """A convolution to be computed.
+
+    Shapes of x (N, H, W, C) and w (kh, kw, C / groups, O), geometry, dtype of the result, "cpu" or "cuda",
+    and bytes that the algorithm may take for itself (None: as many as it wants).
     """
 
     x_shape: tuple[int, ...]

@@ -33,6 +33,7 @@ import numpy as np
 from nst_manual.backend import array_module, parallel, scratch
 from nst_manual.kernels import conv_matmul
 from nst_manual.kernels.rows import ArraySink, ArraySource, Sink, Source, flipped_padding, padded_rows
+from nst_manual.kernels.tiles import gather, scatter
 from nst_manual.kernels.window import Pair, output_shape
 
 TILE = 4
@@ -165,7 +166,7 @@ def _convolve(x: Source, kernels: Any, y: Sink, size: Pair, padding: Pair) -> No
             x, n, top - padding[0], TILE * rows + 2, -padding[1], TILE * across + 2
         )  # (4 rows + 2, 4 across + 2, C)
         d = one[: 36 * tiles * c].reshape(6, 6, rows, across, c)
-        gather(xp, pixels, d)
+        gather(pixels, TILE, d)
         v = two[: 36 * tiles * c].reshape(36, tiles, c)
         xp.matmul(b_matrix, d.reshape(36, -1), out=v.reshape(36, -1))
         m = one[: 36 * tiles * o].reshape(36, tiles, o)
@@ -173,8 +174,11 @@ def _convolve(x: Source, kernels: Any, y: Sink, size: Pair, padding: Pair) -> No
         tiled = two[: 16 * tiles * o].reshape(4, 4, rows, across, o)
         xp.matmul(a_matrix, m.reshape(36, -1), out=tiled.reshape(16, -1))
         bottom = min(size[0], TILE * last)
+        if hasattr(y, "take_tiles"):  # pooling is easier done on tiles than on rows
+            y.take_tiles(n, top, bottom, tiled)
+            return
         place = y.place(n, top, bottom)
-        scatter(xp, tiled, place)
+        scatter(tiled, place)
         y.finish(n, top, bottom, place)
 
     bands = band_rows(size, 36 * max(c, o) * np.dtype(y.dtype).itemsize)
@@ -188,24 +192,3 @@ def band_rows(size: Pair, tile_bytes: int) -> list[tuple[int, int]]:
     bands = min(down, bands + bands % 2)
     edges = [down * i // bands for i in range(bands + 1)]
     return list(zip(edges[:-1], edges[1:], strict=True))
-
-
-def gather(xp: Any, pixels: Any, d: Any) -> None:
-    """Write to d (6, 6, rows, across, C) the 6x6 pixels of each tile of (4 rows + 2, 4 across + 2, C)."""
-    row, pixel, channel = pixels.strides
-    strides = (row, pixel, TILE * row, TILE * pixel, channel)
-    d[...] = xp.lib.stride_tricks.as_strided(pixels, d.shape, strides)
-
-
-def scatter(xp: Any, tiled: Any, place: Any) -> None:
-    """Write tiles (4, 4, rows, across, O) to the pixels (<= 4 rows, <= 4 across, O)."""
-    _, _, rows, across, o = tiled.shape
-    if place.shape[:2] == (TILE * rows, TILE * across):
-        row, pixel, channel = place.strides
-        strides = (row, pixel, TILE * row, TILE * pixel, channel)
-        xp.lib.stride_tricks.as_strided(place, tiled.shape, strides)[...] = tiled
-        return
-    for i in range(TILE):  # the last tiles reach beyond the image
-        for j in range(TILE):
-            part = place[i::TILE, j::TILE]
-            part[...] = tiled[i, j, : part.shape[0], : part.shape[1]]

@@ -3,7 +3,7 @@
     forward    y = pool(relu(convolution + b))        only y is stored, and what the way back has to know:
                                                       ReLU a byte a value (none where y itself is kept),
                                                       max-pool a byte a window
-    backward   dy at the convolution = dy unpooled where it was the maximum, 0 where the value was not positive
+    backward   dy at the convolution = dy unpooled where the maximum was, 0 where the value was not positive
 
 Answers are those of `relu`, `max_pool` and `avg_pool` one after the other, ties and NaN included. Pooling is
 2x2 with stride 2, no padding, floor mode: what the networks of the VGG family have.
@@ -14,9 +14,9 @@ from __future__ import annotations
 from typing import Any
 
 from nst_manual.backend import array_module, scratch
-from nst_manual.kernels import relu
 from nst_manual.kernels.masked import masked
 from nst_manual.kernels.rows import BiasRow
+from nst_manual.kernels.tiles import scatter
 
 NO_WINNER = 4  # the code of a window in which no value was positive; 0 to 3 is where the maximum was
 
@@ -28,7 +28,7 @@ class ReLUSink:
 
     def __init__(self, y: Any, b: Any, mask: Any = None) -> None:
         self.y, self.mask, self.dtype = y, mask, y.dtype
-        self.bias = None if b is None else BiasRow(b, y.shape[2], y.dtype)
+        self.bias = BiasRow(array_module(y).zeros(y.shape[3]) if b is None else b, y.shape[2], y.dtype)
 
     def place(self, n: int, top: int, bottom: int) -> Any:
         """Return the rows of y."""
@@ -36,95 +36,130 @@ class ReLUSink:
 
     def finish(self, n: int, top: int, bottom: int, band: Any) -> None:
         """Add the bias, rectify."""
-        if self.bias is not None:
-            self.bias.add_to(band)
-        relu.forward(band, out=band)
+        self.bias.add_to(band)
+        self.bias.rectify(band)
         if self.mask is not None:
             array_module(band).greater(band, 0, out=self.mask[n, top:bottom])
 
 
 class _PoolSink:
-    """What the two kinds of pooling share: rows of the convolution in scratch memory, bias and ReLU there."""
+    """What the two kinds of pooling share: a band as rows in scratch memory, or as tiles; bias and ReLU there.
+
+    Parameters
+    ----------
+    y : array (N, H / 2, W / 2, O)
+    kept : array
+        What the way back has to know.
+    b : array (O,) or None
+    width : int
+        W.
+    rectified : bool
+        Whether there is a ReLU before the pooling.
+    """
 
     multiple = 2
 
-    def __init__(self, y: Any, b: Any, width: int, rectified: bool) -> None:
-        self.y, self.dtype, self.rectified = y, y.dtype, rectified
+    def __init__(self, y: Any, kept: Any, b: Any, width: int, rectified: bool) -> None:
+        self.y, self.kept, self.dtype, self.rectified = y, kept, y.dtype, rectified
         self.shape = width, y.shape[3]
-        self.bias = None if b is None else BiasRow(b, width, y.dtype)
+        self.bias = BiasRow(array_module(y).zeros(y.shape[3]) if b is None else b, width, y.dtype)
 
     def place(self, n: int, top: int, bottom: int) -> Any:
         """Return scratch memory for the rows."""
         return scratch("rows to pool", (bottom - top, *self.shape), self.dtype, self.y)
 
     def finish(self, n: int, top: int, bottom: int, band: Any) -> None:
-        """Add the bias, rectify, pool."""
-        if self.bias is not None:
-            self.bias.add_to(band)
+        """Add the bias, rectify, pool the band (rows, W, O)."""
+        self._before(band)
+        rows = self._rows(top, bottom)
+        down, across = 2 * (rows.stop - rows.start), 2 * self.y.shape[2]
+        quads = [band[a:down:2, b:across:2] for a in (0, 1) for b in (0, 1)]  # (rows / 2, W / 2, O)
+        self.pool_rows(n, top, bottom, rows, band, quads)
+
+    def take_tiles(self, n: int, top: int, bottom: int, tiles: Any) -> None:
+        """Add the bias, rectify, pool the band as tiles (4, 4, rows, across, O): its planes are contiguous."""
+        self._before(tiles)
+        quads = [tiles[a::2, b::2] for a in (0, 1) for b in (0, 1)]  # (2, 2, rows, across, O)
+        self.pool_tiles(n, top, bottom, self._rows(top, bottom), tiles, quads)
+
+    def _before(self, band: Any) -> None:
+        self.bias.add_to(band)
         if self.rectified:
-            relu.forward(band, out=band)
-        self.pool(n, top, bottom, band)
+            self.bias.rectify(band)
 
-    def pool(self, n: int, top: int, bottom: int, band: Any) -> None:
-        """Write the rows of y that the band (rows, W, O) holds."""
-        raise NotImplementedError
-
-    def windows(self, top: int, bottom: int, band: Any) -> tuple[slice, Any]:
-        """Return which rows of y the band holds, and its windows (rows, 2, W / 2, 2, O), a view."""
-        rows, (_, h, w, o) = slice(top // 2, min(bottom // 2, self.y.shape[1])), self.y.shape
-        count = rows.stop - rows.start
-        row, pixel, channel = band.strides
-        strides = (2 * row, row, 2 * pixel, pixel, channel)
-        view = array_module(band).lib.stride_tricks.as_strided(band, (count, 2, w, 2, o), strides)
-        return rows, view
+    def _rows(self, top: int, bottom: int) -> slice:
+        """Return the rows of y that come of a band."""
+        return slice(top // 2, min(bottom // 2, self.y.shape[1]))
 
 
 class MaxPoolSink(_PoolSink):
-    """Rows of y = max-pool of relu(convolution + b), or without ReLU; codes (N, H/2, W/2, O), a byte each."""
+    """Rows of y = max-pool of relu(convolution + b), or without ReLU; `kept` are codes (N, H/2, W/2, O)."""
 
-    def __init__(self, y: Any, code: Any, b: Any, width: int, rectified: bool) -> None:
-        super().__init__(y, b, width, rectified)
-        self.code = code
+    def pool_rows(self, n: int, top: int, bottom: int, rows: slice, band: Any, quads: list) -> None:
+        """Pool a band of rows."""
+        self._maximum(quads, self.y[n, rows], self.kept[n, rows])
 
-    def pool(self, n: int, top: int, bottom: int, band: Any) -> None:
-        """Write the maxima; a tie goes to the first in row-major order."""
-        xp = array_module(band)
-        rows, windows = self.windows(top, bottom, band)
-        y, code = self.y[n, rows], self.code[n, rows]
-        left, right = windows[:, :, :, 0], windows[:, :, :, 1]  # (rows, 2, W/2, O)
-        wins = scratch("pool wins", left.shape, bool, band)
-        xp.greater(right, left, out=wins)
-        wins |= right != right  # NaN wins, the last of several
-        best = scratch("pool best", left.shape, self.dtype, band)
-        xp.maximum(left, right, out=best)
-        upper, lower = best[:, 0], best[:, 1]
-        below = (lower > upper) | (lower != lower)
-        xp.maximum(upper, lower, out=y)
-        # code = 2 + wins[1] where below, else wins[0]: by bits, which costs a tenth of a branch
-        first, second = wins[:, 0].view(xp.uint8), wins[:, 1].view(xp.uint8) | xp.uint8(2)
-        ones = xp.negative(below.view(xp.int8)).view(xp.uint8)
-        xp.bitwise_xor(first, (first ^ second) & ones, out=code)
-        if self.rectified:
-            code |= (~(y > 0)).view(xp.uint8) << xp.uint8(2)  # NO_WINNER
+    def pool_tiles(self, n: int, top: int, bottom: int, rows: slice, tiles: Any, quads: list) -> None:
+        """Pool a band of tiles."""
+        shape = quads[0].shape
+        y, code = scratch("pooled", shape, self.dtype, tiles), scratch("codes", shape, "uint8", tiles)
+        self._maximum(quads, y, code)
+        scatter(y, self.y[n, rows])
+        scatter(code, self.kept[n, rows])
+
+    def _maximum(self, quads: list, y: Any, code: Any) -> None:
+        """Write maxima and codes of the windows' four pixels; a tie goes to the first, NaN wins."""
+        xp = array_module(y)
+        shape = y.shape
+        upper, lower = (scratch(f"{row} maxima", shape, self.dtype, y) for row in ("upper", "lower"))
+        first, second, below = (scratch(f"{row} wins", shape, bool, y) for row in ("upper", "lower", "row"))
+        _larger(quads[0], quads[1], upper, first)
+        _larger(quads[2], quads[3], lower, second)
+        _larger(upper, lower, y, below)
+        # code = 2 + second where below, else first: by bits, which costs a tenth of a branch
+        first, second, below = (wins.view(xp.uint8) for wins in (first, second, below))
+        second |= xp.uint8(2)
+        second ^= first
+        second &= xp.negative(below.view(xp.int8), out=below.view(xp.int8)).view(xp.uint8)
+        xp.bitwise_xor(first, second, out=code)
+        if self.rectified:  # NO_WINNER where no value is positive, NaN included
+            none = xp.logical_not(xp.greater(y, 0, out=below.view(bool)), out=below.view(bool)).view(xp.uint8)
+            code |= xp.left_shift(none, xp.uint8(2), out=none)
 
 
 class AvgPoolSink(_PoolSink):
-    """Rows of y = average-pool of relu(convolution + b); a mask (N, H, W, O) of what is positive."""
+    """Rows of y = average-pool of relu(convolution + b); `kept` is where it is positive (N, H, W, O)."""
 
-    def __init__(self, y: Any, mask: Any, b: Any, width: int, rectified: bool) -> None:
-        super().__init__(y, b, width, rectified)
-        self.mask = mask
-
-    def pool(self, n: int, top: int, bottom: int, band: Any) -> None:
-        """Write the averages."""
+    def pool_rows(self, n: int, top: int, bottom: int, rows: slice, band: Any, quads: list) -> None:
+        """Pool a band of rows."""
         if self.rectified:
-            array_module(band).greater(band, 0, out=self.mask[n, top:bottom])
-        rows, windows = self.windows(top, bottom, band)
-        y = self.y[n, rows]
-        y[...] = windows[:, 0, :, 0]
-        for a, b in ((0, 1), (1, 0), (1, 1)):
-            y += windows[:, a, :, b]
+            array_module(band).greater(band, 0, out=self.kept[n, top:bottom])
+        self._average(quads, self.y[n, rows])
+
+    def pool_tiles(self, n: int, top: int, bottom: int, rows: slice, tiles: Any, quads: list) -> None:
+        """Pool a band of tiles."""
+        if self.rectified:
+            mask = scratch("tile mask", tiles.shape, bool, tiles)
+            scatter(array_module(tiles).greater(tiles, 0, out=mask), self.kept[n, top:bottom])
+        y = scratch("pooled", quads[0].shape, self.dtype, tiles)
+        self._average(quads, y)
+        scatter(y, self.y[n, rows])
+
+    def _average(self, quads: list, y: Any) -> None:
+        """Write the averages of the windows' four pixels."""
+        y[...] = quads[0]
+        for quad in quads[1:]:
+            y += quad
         y /= 4
+
+
+def _larger(a: Any, b: Any, out: Any, wins: Any) -> None:
+    """Write max(a, b), and whether b wins: being larger, or NaN."""
+    xp = array_module(a)
+    xp.greater(b, a, out=wins)
+    xp.maximum(a, b, out=out)
+    nan = xp.not_equal(b, b, out=scratch("nan", wins.shape, bool, a))
+    xp.logical_or(wins, nan, out=wins)
 
 
 class ReLUSource:

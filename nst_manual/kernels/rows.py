@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from nst_manual.backend import array_module, scratch
+from nst_manual.kernels import relu
 from nst_manual.kernels.window import Pair
 
 
@@ -25,7 +26,11 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """Takes the rows of images (N, H, W, O); bands begin at multiples of `multiple` rows."""
+    """Takes the rows of images (N, H, W, O); bands begin at multiples of `multiple` rows.
+
+    A sink may also have `take_tiles(n, top, bottom, tiles)`, in place of the two calls, for an algorithm that
+    has the band as 4x4 tiles (4, 4, rows, across, O).
+    """
 
     multiple: int
     dtype: Any
@@ -69,19 +74,34 @@ class ArraySink:
 
 
 class BiasRow:
-    """A bias (O,), repeated for the W pixels of a row: one long addition instead of W short ones."""
+    """A bias (O,), repeated for the W pixels of a row: one long addition instead of W short ones.
+
+    And as many zeros: for NumPy, the maximum with an array is four times as fast as that with one number.
+    """
 
     def __init__(self, b: Any, width: int, dtype: Any) -> None:
+        xp = array_module(b)
         self.b = b.astype(dtype, copy=False)
-        self.row = array_module(b).tile(self.b, width)  # (W O,)
+        self.row = xp.tile(self.b, width)  # (W O,)
+        self.zeros = xp.zeros_like(self.row)
 
     def add_to(self, band: Any) -> None:
-        """Add to band (rows, W, O)."""
+        """Add to band (..., at most W, O)."""
         if band.flags.c_contiguous:
-            flat = band.reshape(len(band), -1)  # a view
-            flat += self.row
+            width = band.shape[-2] * band.shape[-1]
+            flat = band.reshape(-1, width)  # a view
+            flat += self.row[:width]
         else:
             band += self.b
+
+    def rectify(self, band: Any) -> None:
+        """Replace band (..., at most W, O) by max(0, band)."""
+        if band.flags.c_contiguous and band.dtype.kind == "f":
+            width = band.shape[-2] * band.shape[-1]
+            flat = band.reshape(-1, width)
+            array_module(band).maximum(flat, self.zeros[:width], out=flat)
+        else:
+            relu.forward(band, out=band)
 
 
 def padded_rows(source: Source, n: int, top: int, rows: int, left: int, width: int) -> Any:

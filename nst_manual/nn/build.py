@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nst_manual.errors import unknown_name
-from nst_manual.kernels.conv import AUTO, get_algorithm
+from nst_manual.kernels.conv import AUTO
 from nst_manual.nets import Network, get_network, rows
 from nst_manual.nets.geometry import parameter_shapes
 from nst_manual.nn.avg_pool2d import AvgPool2d
@@ -90,16 +90,15 @@ def build(
             module = POOLINGS[pooling](row)
         else:
             module = MODULES[type(row)](row, weights.arrays.get(row.name))
-        if isinstance(module, Conv2d) and algorithm != AUTO:
-            if get_algorithm(algorithm).supports(module.kernel_size, *module.geometry):
-                module.algorithm = algorithm
+        if isinstance(module, Conv2d) and algorithm != AUTO and module.supported_by(algorithm):
+            module.algorithm = algorithm
         module.name = row.name
         modules.append(module)
     return Sequential(*modules)
 
 
 def runs_as(network: Network, x_shape: tuple[int, ...], dtype: str = "float32") -> dict[str, str]:
-    """Return layer -> what computes it, without weights: the algorithm, "in conv1_1" where it is fused, or "".
+    """Return layer -> what computes it, without weights: the algorithm, or "in conv1_1" where it is fused.
 
     For images (N, H, W, 3) of that shape and no losses between the layers.
     """

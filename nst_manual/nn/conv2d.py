@@ -70,10 +70,8 @@ class Conv2d(WithParameters):
         self.padding = pair(padding, "padding")
         self.dilation = pair(dilation, "dilation", 1)
         self.algorithm = algorithm
-        if algorithm != AUTO:
-            supported = get_algorithm(algorithm).supports(self.kernel_size, *self.geometry)
-            if not supported:
-                raise UsageError("algorithm", f"{algorithm} cannot compute {self.describe_geometry()}")
+        if algorithm != AUTO and not self.supported_by(algorithm):
+            raise UsageError("algorithm", f"{algorithm} cannot compute {self.describe_geometry()}")
         self.weight_shape = (*self.kernel_size, in_channels // groups, out_channels)
         self.set_parameters(self.weight_shape, out_channels, bias, parameters, rng, dtype)
 
@@ -86,6 +84,10 @@ class Conv2d(WithParameters):
         """Return (N, Ho, Wo, out_channels)."""
         size = output_shape(x_shape, self.kernel_size, *self.geometry[:3])
         return (x_shape[0], *size, self.out_channels)
+
+    def supported_by(self, algorithm: str) -> bool:
+        """Whether an algorithm of that name can compute it."""
+        return get_algorithm(algorithm).supports(self.kernel_size, *self.geometry)
 
     def algorithm_for(self, x_shape: tuple[int, ...], dtype: Any) -> str:
         """Return the algorithm that an input of that shape would be computed with."""
