@@ -73,6 +73,16 @@ class ObjectiveConfig:
         _NETWORK,
         "TYPE",
     )
+    algorithm: str = option(
+        "auto",
+        choice("auto", "winograd", "planes", "matmul", "direct"),
+        "Of the convolutions that it can compute: winograd, planes, matmul, direct; auto chooses for each.",
+        _NETWORK,
+        "NAME",
+    )
+    plain: bool = option(
+        False, switch, "Run the network module by module, nothing fused: slower, to compare.", _NETWORK, ""
+    )
     seed: int = option(0, whole(0, 2**32 - 1), "Of noise and of random weights.", _OPTIMISER, "NUMBER")
     preset: str = option(
         DEFAULT_PRESET, choice(*PRESETS), f"Published settings: {', '.join(PRESETS)}.", _LOSS, "NAME"

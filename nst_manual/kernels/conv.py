@@ -7,6 +7,7 @@ and write to a sink (`nst_manual.kernels.rows`), so that ReLU and pooling can be
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -52,6 +53,11 @@ class Problem:
         """Stride, padding, dilation and groups, as kernels take them."""
         return self.stride, self.padding, self.dilation, self.groups
 
+    @property
+    def size(self) -> Pair:
+        """Height and width of the output."""
+        return output_shape(self.x_shape, self.w_shape[:2], *self.geometry[:3])
+
     def supported_by(self, name: str) -> bool:
         """Whether that algorithm can compute it."""
         return get_algorithm(name).supports(self.w_shape[:2], *self.geometry)
@@ -67,8 +73,7 @@ class Rule:
 
 
 def _many_tiles(problem: Problem) -> bool:
-    size = output_shape(problem.x_shape, (3, 3), problem.stride, problem.padding)
-    return -(-size[0] // 4) * -(-size[1] // 4) >= 24
+    return math.prod(-(-side // conv_winograd.TILE) for side in problem.size) >= 24
 
 
 def _kernels_fit(problem: Problem) -> bool:
@@ -111,6 +116,17 @@ def choose(problem: Problem, wanted: str = AUTO) -> str:
     return next(
         rule.algorithm for rule in RULES if problem.supported_by(rule.algorithm) and rule.holds(problem)
     )
+
+
+def prepare(name: str, problem: Problem, w: Any) -> Any:
+    """Return what `forward_rows` and `input_gradient_rows` shall be given for w while it stays as it is.
+
+    Where the algorithm does a good part of its work on the weights, the result of that; else w itself.
+    """
+    algorithm = get_algorithm(name)
+    if hasattr(algorithm, "prepare") and algorithm.worth_preparing(problem.size):
+        return algorithm.prepare(w, problem.dtype)
+    return w
 
 
 def forward_rows(name: str, x: Source, w: Any, y: Sink, geometry: tuple[Pair, Pair, Pair, int]) -> None:

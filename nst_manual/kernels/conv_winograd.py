@@ -14,9 +14,12 @@ matrix product of every step. For T tiles, C channels in and O out:
     A        one product with a 16x36 matrix                   Y (16, T O)
     scatter  16 strided slices of the output
 
-in bands of tile rows, several threads at a time. The kernels are transformed in each call anew: that costs a
-product with a 36x9 matrix, and no transformed copy of the weights can ever be out of date. Backward is the
-same with each kernel turned by 180 degrees (its nine numbers backward) and C and O changed places.
+in bands of tile rows, several threads at a time. Backward is a convolution with each kernel turned by 180
+degrees, C and O changed places. It uses the same transformed kernels: to turn the kernels is to turn what
+goes in and what comes out, that is to read the columns of B^T and the rows of A^T backward.
+
+The kernels are transformed in each call anew, by a product with a 36x9 matrix, so that no transformed copy of
+the weights can be out of date. Whoever knows that the weights stay as they are calls `prepare` once.
 
 Cost: 4.5 C O operations a pixel (direct: 18), about 100 (C + O) for the transforms, and 36 C O numbers of
 memory for the kernels. The transforms add and subtract numbers of different size: in float32 the error is
@@ -26,6 +29,7 @@ some ten times that of the direct sum, 1e-6 to 3e-6 of a layer's norm.
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -65,8 +69,22 @@ BAND_TILES = 128
 BAND_BYTES = 5 * 2**20
 # Numbers of the kernels that are transformed at a time.
 KERNEL_CHUNK = 2**14
+# With no more tiles than this, the transform of the kernels is a good part of the work.
+FEW_TILES = 100
 
 parameter_gradients = conv_matmul.parameter_gradients  # of which style transfer has none
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Transformed kernels (36, C, O), in place of w (3, 3, C, O)."""
+
+    kernels: Any
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """That of w."""
+        return 3, 3, *self.kernels.shape[1:]
 
 
 def supports(k: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> bool:
@@ -106,8 +124,8 @@ def forward_rows(
     x: Source, w: Any, y: Sink, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> None:
     """Write the rows of y for the rows of x; a bias is the sink's to add."""
-    kernels = transformed_kernels(w, y.dtype, turned=False)  # (36, C, O)
-    _convolve(x, kernels, y, output_shape(x.shape, (3, 3), stride, padding), padding)
+    size = output_shape(x.shape, (3, 3), stride, padding)
+    _convolve(x, _kernels(w, y.dtype), y, size, padding, turned=False)
 
 
 def input_gradient_rows(
@@ -121,39 +139,59 @@ def input_gradient_rows(
     groups: int,
 ) -> None:
     """Write the rows of dx for the rows of dy."""
-    kernels = transformed_kernels(w, dx.dtype, turned=True).transpose(0, 2, 1)  # (36, O, C)
-    _convolve(dy, kernels, dx, x_shape[1:3], flipped_padding((3, 3), padding))
+    kernels = _kernels(w, dx.dtype).transpose(0, 2, 1)  # (36, O, C)
+    _convolve(dy, kernels, dx, x_shape[1:3], flipped_padding((3, 3), padding), turned=True)
 
 
-def transformed_kernels(w: Any, dtype: Any, turned: bool) -> Any:
-    """Return (G x G) g (36, C, O) for w (3, 3, C, O), in scratch memory of the calling thread."""
-    matrix = _matrices(np.dtype(dtype).name, array_module(w))[1]
-    if turned:
-        matrix = matrix[:, ::-1].copy()
-    c, o = w.shape[2:]
-    flat = w.reshape(9, c * o)
-    kernels = scratch("winograd kernels", (36, c * o), dtype, w)
+def worth_preparing(size: Pair) -> bool:
+    """Whether an output of that height and width is so small that the kernels should be transformed once."""
+    return _tiles(size[0]) * _tiles(size[1]) <= FEW_TILES
+
+
+def prepare(w: Any, dtype: Any) -> Prepared:
+    """Return the kernels w (3, 3, C, O) transformed; to be passed in their place."""
+    return Prepared(_transform(w, array_module(w).empty((36, *w.shape[2:]), dtype)))
+
+
+def _kernels(w: Any, dtype: Any) -> Any:
+    """Return transformed kernels (36, C, O), those that are prepared or in scratch memory."""
+    if isinstance(w, Prepared):
+        return w.kernels
+    return _transform(w, scratch("winograd kernels", (36, *w.shape[2:]), dtype, w))
+
+
+def _transform(w: Any, out: Any) -> Any:
+    """Write (G x G) g to out (36, C, O)."""
+    matrix = _matrices(out.dtype.name, array_module(w), False)[1]
+    flat, kernels = w.reshape(9, -1), out.reshape(36, -1)
 
     def chunk(begin: int, end: int) -> None:
         array_module(w).matmul(matrix, flat[:, begin:end], out=kernels[:, begin:end])
 
-    parallel(chunk, ((begin, begin + KERNEL_CHUNK) for begin in range(0, c * o, KERNEL_CHUNK)))
-    return kernels.reshape(36, c, o)
+    parallel(chunk, ((begin, begin + KERNEL_CHUNK) for begin in range(0, flat.shape[1], KERNEL_CHUNK)))
+    return out
 
 
 @functools.cache
-def _matrices(dtype: str, xp: Any) -> tuple[Any, Any, Any]:
-    """Return B^T x B^T (36, 36), G x G (36, 9) and A^T x A^T (16, 36)."""
-    return tuple(xp.asarray(np.kron(m, m), dtype) for m in (B_T, G, A_T))
+def _matrices(dtype: str, xp: Any, turned: bool) -> tuple[Any, Any, Any]:
+    """Return B^T x B^T (36, 36), G x G (36, 9) and A^T x A^T (16, 36), or those for turned kernels."""
+    b, g, a = (np.kron(m, m) for m in (B_T, G, A_T))
+    if turned:
+        b, a = b[:, ::-1], a[::-1]
+    return tuple(xp.asarray(np.ascontiguousarray(m), dtype) for m in (b, g, a))
 
 
-def _convolve(x: Source, kernels: Any, y: Sink, size: Pair, padding: Pair) -> None:
+def _tiles(pixels: int) -> int:
+    return -(-pixels // TILE)
+
+
+def _convolve(x: Source, kernels: Any, y: Sink, size: Pair, padding: Pair, turned: bool) -> None:
     """Write the rows of the convolution of x with transformed kernels (36, C, O); its output is of `size`."""
     xp = array_module(x.like)
     n, _, _, c = x.shape
     o = kernels.shape[2]
-    b_matrix, _, a_matrix = _matrices(np.dtype(y.dtype).name, xp)
-    across = -(-size[1] // TILE)
+    b_matrix, _, a_matrix = _matrices(np.dtype(y.dtype).name, xp, turned)
+    across = _tiles(size[1])
 
     def band(n: int, first: int, last: int) -> None:
         rows = last - first  # of tiles
@@ -187,7 +225,7 @@ def _convolve(x: Source, kernels: Any, y: Sink, size: Pair, padding: Pair) -> No
 
 def band_rows(size: Pair, tile_bytes: int) -> list[tuple[int, int]]:
     """Return (first, last) rows of tiles of each band; their number is even where there are rows enough."""
-    down, across = (-(-side // TILE) for side in size)
+    down, across = _tiles(size[0]), _tiles(size[1])
     bands = -(-down * across // max(1, min(BAND_TILES, BAND_BYTES // tile_bytes)))
     bands = min(down, bands + bands % 2)
     edges = [down * i // bands for i in range(bands + 1)]

@@ -43,7 +43,7 @@ class ReLUSink:
 
 
 class _PoolSink:
-    """What the two kinds of pooling share: a band as rows in scratch memory, or as tiles; bias and ReLU there.
+    """What the two kinds of pooling share: a band, as rows in scratch memory or as tiles; bias and ReLU.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class _PoolSink:
         self.pool_rows(n, top, bottom, rows, band, quads)
 
     def take_tiles(self, n: int, top: int, bottom: int, tiles: Any) -> None:
-        """Add the bias, rectify, pool the band as tiles (4, 4, rows, across, O): its planes are contiguous."""
+        """Add the bias, rectify, pool the band as tiles (4, 4, rows, across, O), of contiguous planes."""
         self._before(tiles)
         quads = [tiles[a::2, b::2] for a in (0, 1) for b in (0, 1)]  # (2, 2, rows, across, O)
         self.pool_tiles(n, top, bottom, self._rows(top, bottom), tiles, quads)

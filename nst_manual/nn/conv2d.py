@@ -91,8 +91,12 @@ class Conv2d(WithParameters):
 
     def algorithm_for(self, x_shape: tuple[int, ...], dtype: Any) -> str:
         """Return the algorithm that an input of that shape would be computed with."""
+        return choose(self.problem(x_shape, dtype), self.algorithm)
+
+    def problem(self, x_shape: tuple[int, ...], dtype: Any) -> Problem:
+        """Return what is to be computed for an input of that shape and type."""
         dtype = np.result_type(dtype, self.weight.dtype).name
-        return choose(Problem(x_shape, self.weight_shape, *self.geometry, dtype), self.algorithm)
+        return Problem(x_shape, self.weight_shape, *self.geometry, dtype)
 
     def choose(self, x: Any) -> np.dtype:
         """Check an input, choose the algorithm for it, and return the type of the output."""

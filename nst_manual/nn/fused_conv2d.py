@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from nst_manual.errors import UsageError
 from nst_manual.kernels import fused
-from nst_manual.kernels.conv import forward_rows, input_gradient_rows
+from nst_manual.kernels.conv import forward_rows, input_gradient_rows, prepare
 from nst_manual.kernels.rows import ArraySink, ArraySource, Sink, Source
 from nst_manual.nn.avg_pool2d import AvgPool2d
 from nst_manual.nn.conv2d import Conv2d
@@ -35,8 +37,9 @@ class FusedConv2d(Module):
         The output will still be there on the way back, so that the ReLU needs no mask; the network says so.
     """
 
-    buffers = ("output", "grad_input", "code")
+    buffers = ("output", "grad_input", "code", "prepared")
     code: Any = None
+    prepared: tuple[Any, Any, Any] | None = None  # what was made, for which problem and weight
     has_buffers = True
     needs_input = False
     keeps_output = True
@@ -79,8 +82,23 @@ class FusedConv2d(Module):
         kind = "uint8" if isinstance(self.pool, MaxPool2d) else "bool"
         code = None if shape is None else self.buffer("code", shape, kind, x)
         sink = self._sink(y, code, self.conv.output_shape(x.shape)[2])
-        forward_rows(self.conv.chosen, ArraySource(x), self.conv.weight, sink, self.conv.geometry)
+        forward_rows(self.conv.chosen, ArraySource(x), self._weight(x.shape, dtype), sink, self.conv.geometry)
         return y
+
+    def _weight(self, x_shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return the weight as the algorithm wants it, prepared where that pays.
+
+        What has been prepared from a weight must not outlive its values: the array is made read-only, and
+        another array in its place is prepared anew.
+        """
+        conv = self.conv
+        problem = conv.problem(x_shape, dtype)
+        if self.prepared is None or self.prepared[1] != problem or self.prepared[2] is not conv.weight:
+            made = prepare(conv.chosen, problem, conv.weight)
+            if made is not conv.weight and isinstance(conv.weight, np.ndarray):
+                conv.weight.flags.writeable = False
+            self.prepared = made, problem, conv.weight
+        return self.prepared[0]
 
     def _sink(self, y: Any, code: Any, width: int) -> Sink:
         bias, rectified = self.conv.bias, self.relu is not None
@@ -95,7 +113,8 @@ class FusedConv2d(Module):
         dx = self.buffer("grad_input", x.shape, dy.dtype, dy)
         source = self._source(dy, self.conv.output_shape(x.shape))
         conv = self.conv
-        input_gradient_rows(conv.chosen, source, conv.weight, ArraySink(dx), x.shape, conv.geometry)
+        weight = self._weight(x.shape, dx.dtype)
+        input_gradient_rows(conv.chosen, source, weight, ArraySink(dx), x.shape, conv.geometry)
         return dx
 
     def _source(self, dy: Any, shape: tuple[int, ...]) -> Source:
