@@ -118,15 +118,14 @@ def choose(problem: Problem, wanted: str = AUTO) -> str:
     )
 
 
-def prepare(name: str, problem: Problem, w: Any) -> Any:
-    """Return what `forward_rows` and `input_gradient_rows` shall be given for w while it stays as it is.
+def prepared_shape(name: str, problem: Problem) -> tuple[int, ...] | None:
+    """Return the shape of what the algorithm makes of the weights before it begins, None if it makes nothing.
 
-    Where the algorithm does a good part of its work on the weights, the result of that; else w itself.
+    Whoever has an array of that shape calls the algorithm's `prepare(w, out)` and passes the result to
+    `forward_rows` and `input_gradient_rows` in place of w.
     """
     algorithm = get_algorithm(name)
-    if hasattr(algorithm, "prepare") and algorithm.worth_preparing(problem.size):
-        return algorithm.prepare(w, problem.dtype)
-    return w
+    return algorithm.prepared_shape(problem.w_shape) if hasattr(algorithm, "prepare") else None
 
 
 def forward_rows(name: str, x: Source, w: Any, y: Sink, geometry: tuple[Pair, Pair, Pair, int]) -> None:

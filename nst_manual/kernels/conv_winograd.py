@@ -143,14 +143,19 @@ def input_gradient_rows(
     _convolve(dy, kernels, dx, x_shape[1:3], flipped_padding((3, 3), padding), turned=True)
 
 
-def worth_preparing(size: Pair) -> bool:
-    """Whether an output of that height and width is so small that the kernels should be transformed once."""
+def worth_keeping(size: Pair) -> bool:
+    """Whether an output of that height and width is so small that transformed kernels should be kept."""
     return _tiles(size[0]) * _tiles(size[1]) <= FEW_TILES
 
 
-def prepare(w: Any, dtype: Any) -> Prepared:
-    """Return the kernels w (3, 3, C, O) transformed; to be passed in their place."""
-    return Prepared(_transform(w, array_module(w).empty((36, *w.shape[2:]), dtype)))
+def prepared_shape(w_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of the transformed kernels."""
+    return (36, *w_shape[2:])
+
+
+def prepare(w: Any, out: Any) -> Prepared:
+    """Return the kernels w (3, 3, C, O) transformed, in `out` (36, C, O); to be passed in their place."""
+    return Prepared(_transform(w, out))
 
 
 def _kernels(w: Any, dtype: Any) -> Any:

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from nst_manual.backend import array_module
 from nst_manual.errors import UsageError
 from nst_manual.kernels import fused
-from nst_manual.kernels.conv import forward_rows, input_gradient_rows, prepare
+from nst_manual.kernels.conv import forward_rows, get_algorithm, input_gradient_rows, prepared_shape
 from nst_manual.kernels.rows import ArraySink, ArraySource, Sink, Source
 from nst_manual.nn.avg_pool2d import AvgPool2d
 from nst_manual.nn.conv2d import Conv2d
@@ -37,9 +38,9 @@ class FusedConv2d(Module):
         The output will still be there on the way back, so that the ReLU needs no mask; the network says so.
     """
 
-    buffers = ("output", "grad_input", "code", "prepared")
+    buffers = ("output", "grad_input", "code", "kept")
     code: Any = None
-    prepared: tuple[Any, Any, Any] | None = None  # what was made, for which problem and weight
+    kept: tuple[Any, Any, Any] | None = None  # the weight prepared, its type, and the weight itself
     has_buffers = True
     needs_input = False
     keeps_output = True
@@ -85,20 +86,33 @@ class FusedConv2d(Module):
         forward_rows(self.conv.chosen, ArraySource(x), self._weight(x.shape, dtype), sink, self.conv.geometry)
         return y
 
+    def kernels_shape(self, x_shape: tuple[int, ...], dtype: Any) -> tuple[int, ...] | None:
+        """Return the shape of the buffer into which each pass prepares the weight, None if none does."""
+        problem = self.conv.problem(x_shape, dtype)
+        algorithm = self.conv.algorithm_for(x_shape, dtype)
+        shape = prepared_shape(algorithm, problem)
+        return None if shape is None or get_algorithm(algorithm).worth_keeping(problem.size) else shape
+
     def _weight(self, x_shape: tuple[int, ...], dtype: Any) -> Any:
-        """Return the weight as the algorithm wants it, prepared where that pays.
+        """Return the weight as the algorithm wants it: prepared, once and for all where that pays.
 
         What has been prepared from a weight must not outlive its values: the array is made read-only, and
         another array in its place is prepared anew.
         """
         conv = self.conv
-        problem = conv.problem(x_shape, dtype)
-        if self.prepared is None or self.prepared[1] != problem or self.prepared[2] is not conv.weight:
-            made = prepare(conv.chosen, problem, conv.weight)
-            if made is not conv.weight and isinstance(conv.weight, np.ndarray):
+        algorithm, problem = get_algorithm(conv.chosen), conv.problem(x_shape, dtype)
+        shape = prepared_shape(conv.chosen, problem)
+        if shape is None:
+            return conv.weight
+        if not algorithm.worth_keeping(problem.size):
+            kernels = (self.planned or {}).get("kernels")
+            return conv.weight if kernels is None else algorithm.prepare(conv.weight, kernels)
+        if self.kept is None or self.kept[1] != dtype or self.kept[2] is not conv.weight:
+            if isinstance(conv.weight, np.ndarray):
                 conv.weight.flags.writeable = False
-            self.prepared = made, problem, conv.weight
-        return self.prepared[0]
+            empty = array_module(conv.weight).empty(shape, dtype)
+            self.kept = algorithm.prepare(conv.weight, empty), dtype, conv.weight
+        return self.kept[0]
 
     def _sink(self, y: Any, code: Any, width: int) -> Sink:
         bias, rectified = self.conv.bias, self.relu is not None

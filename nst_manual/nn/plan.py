@@ -4,7 +4,8 @@ A pass over n modules is a row of 2 n steps: module i runs forward in step i, ba
 buffer is needed in one or two spans of steps, from the one that writes it to the last that reads it:
 
     output         to the next module; to the way back too, if a loss or the module itself reads it there
-    what is kept   a byte a value or window, until the module's own way back
+    code           what is kept of each value or window, a byte, until the module's own way back
+    kernels        the weights as the algorithm wants them, in the module's own two steps
     grad_input     until the module before has read it
 
 Two buffers whose spans do not meet may lie in the same place. A large output that is cheap to make - that of
@@ -90,6 +91,9 @@ def make_plan(modules: Sequence[Module], x_shape: tuple[int, ...], dtype: Any) -
             module.keeps_output = bool(readers)
             if (code := module.code_shape(shape)) is not None:
                 plan.buffers.append(Buffer(module, "code", code, np.dtype("uint8"), [(i, 2 * n - 1 - i)]))
+            if (kernels := module.kernels_shape(shape, dtype)) is not None:
+                spans = [(i, i), (2 * n - 1 - i, 2 * n - 1 - i)]
+                plan.buffers.append(Buffer(module, "kernels", kernels, dtype, spans))
         out = Buffer(module, "output", x_shape, dtype, [(i, min(after[i], n))])
         last = 2 * n - 1 - i if module.needs_output else max((2 * n - 1 - j for j in readers), default=i)
         if readers and _remake(module, out):
