@@ -151,8 +151,8 @@ class RunConfig(ObjectiveConfig):
     iterations: int = option(100, whole(0, 1_000_000), "Iterations of the optimiser.", _OPTIMISER, "NUMBER")
     optimizer: str | None = option(
         None,
-        choice("lbfgs", "adam", "gradient-descent"),
-        "lbfgs (SciPy's L-BFGS-B), adam or gradient-descent.",
+        choice("lbfgs", "lbfgs-scipy", "adam", "gradient-descent"),
+        "lbfgs, lbfgs-scipy (SciPy's L-BFGS-B), adam or gradient-descent.",
         _OPTIMISER,
         "NAME",
         "the preset's",

@@ -168,3 +168,11 @@ def _layer(item: str) -> tuple[str, str | None]:
     """Return ("relu4_1", "0.5") for "relu4_1:0.5", ("relu4_1", None) for the name alone."""
     layer, colon, weight = item.strip().partition(":")
     return layer.strip(), weight.strip() if colon else None
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """Return (height, width) of "512x384", or of one number for both; raise `UsageError`."""
+    match = re.fullmatch(r"(\d{1,6})(?:[x,](\d{1,6}))?", text.strip().lower())
+    if not match or int(match[1]) < 1 or int(match[2] or 1) < 1:
+        raise UsageError("--size", f"expected HEIGHTxWIDTH in pixels, such as 512x384, got {text!r}")
+    return int(match[1]), int(match[2] or match[1])

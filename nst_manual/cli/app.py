@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nst_manual.cli import describe, run, weights
+from nst_manual.cli import bench, describe, run, weights
 
 
 def make_app() -> typer.Typer:
@@ -22,6 +22,7 @@ def make_app() -> typer.Typer:
     app.callback()(_about)
     run.add(app)
     describe.add(app)
+    bench.add(app)
     weights.add(app)
     return app
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Annotated
 
 import typer
 
-from nst_manual.errors import UsageError
+from nst_manual.options import image_size
 
 
 def add(app: typer.Typer) -> None:
@@ -40,7 +39,7 @@ def describe(
     found = get_network(network)
     if upto is not None:
         found = found.upto(upto)
-    pixels = _size(size) if size else None
+    pixels = image_size(size) if size else None
     if pixels not in (None, (found.input_size, found.input_size)):
         found = found.without_top()
     described = layers(found, pixels)
@@ -101,17 +100,9 @@ def _print_table(name: str, pixels: tuple[int, int], rows: list[dict], totals: d
     console.print(table)
     console.print(
         "Bytes are of the outputs in float32. Multiply-adds are for one pass forward; "
-        "backward to the image costs the same. What runs in another layer stands alone where a loss is in between.",
+        "backward to the image costs the same. A layer that runs in another runs alone behind a loss.",
         soft_wrap=True,
     )
-
-
-def _size(text: str) -> tuple[int, int]:
-    """Parse "512x384" (height x width), or one number for both."""
-    match = re.fullmatch(r"(\d{1,6})(?:[x,](\d{1,6}))?", text.strip().lower())
-    if not match or int(match[1]) < 1 or int(match[2] or 1) < 1:
-        raise UsageError("--size", f"expected HEIGHTxWIDTH in pixels, such as 512x384, got {text!r}")
-    return int(match[1]), int(match[2] or match[1])
 
 
 def _count(number: int) -> str:

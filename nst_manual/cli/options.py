@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 import typer
@@ -12,8 +12,9 @@ import typer
 from nst_manual.options import flag
 
 
-def with_options(cls: type) -> Callable[[Callable], Callable]:
-    """Give a command an option for each field of `cls`: its argument `options`, None where not given.
+def with_options(cls: type, names: Collection[str] | None = None) -> Callable[[Callable], Callable]:
+    """Give a command an option for each field of `cls`, or for those of `names`: its argument `options`, None
+    where not given.
 
     Values arrive as text and are checked by the config, which says the same to Python callers. The decorated
     function takes `options` as its last argument and by keyword.
@@ -27,7 +28,9 @@ def with_options(cls: type) -> Callable[[Callable], Callable]:
         def wrapped(**values: Any) -> None:
             command(**{p.name: values.pop(p.name) for p in given}, options=values)
 
-        parameters = [_parameter(field) for field in dataclasses.fields(cls)]
+        parameters = [
+            _parameter(field) for field in dataclasses.fields(cls) if names is None or field.name in names
+        ]
         parameters += [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in given]
         wrapped.__signature__ = inspect.Signature(parameters)
         wrapped.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -1,0 +1,139 @@
+"""A network of the tables in PyTorch: frozen weights, and features of an image at the layers asked for."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+
+from nst_manual.config import ObjectiveConfig
+from nst_manual.errors import UsageError
+from nst_manual.nets import Network, get_network, rows
+from nst_manual.nets.geometry import parameter_shapes
+from nst_manual.store import default_network, load_weights
+
+
+def import_torch() -> Any:
+    """Return the module `torch`; raise `UsageError` where it is not installed."""
+    try:
+        import torch
+    except ImportError as error:
+        raise UsageError("torch", "PyTorch is not installed", "pip install torch") from error
+    return torch
+
+
+class TorchNetwork:
+    """A network up to the last of some layers.
+
+    Parameters
+    ----------
+    config : ObjectiveConfig
+        Network, weights, seed, pooling, dtype, and the scale of pixels of its preset.
+    variant : str
+        One of `nst_manual.check.torch_objective.VARIANTS`.
+    layers : list of str
+        Whose outputs `features` returns.
+
+    Attributes
+    ----------
+    dtype : torch.dtype
+        Of images and losses.
+    note : str
+        Which weights were taken.
+    """
+
+    def __init__(self, config: ObjectiveConfig, variant: str, layers: list[str]) -> None:
+        self.torch = torch = import_torch()
+        self.layers = frozenset(layers)
+        self.channels_last = variant == "channels-last"
+        self.in_place = variant == "inplace"
+        self.reduced = torch.bfloat16 if variant == "bfloat16" else None
+        self.dtype = getattr(torch, config.dtype)
+        self.pooling = config.chosen("pooling")
+        network = _cut(get_network(config.network or default_network()[0]), layers)
+        self.rows = network.rows
+        # without layers there is nothing to read
+        weights = load_weights(
+            config.weights if self.rows else "random",
+            network.name,
+            parameter_shapes(network),
+            config.seed,
+            config.dtype,
+        )
+        self.note = f"{network.name}, weights {weights.source}"
+        self.parameters = {name: self._frozen(*arrays) for name, arrays in weights.arrays.items()}
+        first = weights.preprocessing
+        std = np.asarray(first.std)
+        self.reverse = first.order == "BGR"
+        self.factor = self._by_channel(first.scale * config.settings.pixel_scale / std)
+        self.shift = self._by_channel(first.mean / std)
+
+    def tensor(self, image: np.ndarray) -> Any:
+        """Return an image (1, H, W, 3) as a tensor (1, 3, H, W) in the layout of the variant."""
+        x = self.torch.tensor(image, dtype=self.dtype).permute(0, 3, 1, 2)  # a copy, in channels-last order
+        return x if self.channels_last else x.contiguous()
+
+    def preprocess(self, x: Any) -> Any:
+        """Return what the weights expect of pixels (1, 3, H, W), RGB, 0..255."""
+        return (x.flip(1) if self.reverse else x) * self.factor - self.shift
+
+    def features(self, x: Any) -> dict[str, Any]:
+        """Return layer name -> output (1, C, H, W), for a preprocessed image."""
+        functional = self.torch.nn.functional
+        found = {}
+        before = None
+        # one context for the whole pass; the losses are outside, in the precision of the image
+        with self.torch.autocast("cpu", self.reduced) if self.reduced else nullcontext():
+            for row in self.rows:
+                match row:
+                    case rows.Conv():
+                        w, b = self.parameters[row.name]
+                        x = functional.conv2d(x, w, b, row.stride, row.padding, row.dilation, row.groups)
+                    case rows.ReLU():
+                        # a convolution needs its output for nothing once it has been rectified
+                        free = isinstance(before, rows.Conv) and before.name not in self.layers
+                        x = functional.relu(x, inplace=self.in_place and free)
+                    case rows.MaxPool():
+                        x = self._pool(row, x)
+                    case _:
+                        raise UsageError(row.name, f"{type(row).__name__} has no counterpart in PyTorch here")
+                if row.name in self.layers:
+                    found[row.name] = x
+                before = row
+        return found
+
+    def matrix(self, x: Any) -> Any:
+        """Return features (1, C, H, W) as a matrix (C, M): a view in either layout, unless it is cast."""
+        x = x.to(self.dtype)
+        if self.channels_last:
+            return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]).t()
+        return x.reshape(x.shape[1], -1)
+
+    def _pool(self, row: rows.MaxPool, x: Any) -> Any:
+        geometry = row.kernel_size, row.stride, row.padding
+        functional = self.torch.nn.functional
+        if self.pooling == "average":
+            return functional.avg_pool2d(x, *geometry, ceil_mode=row.ceil_mode)
+        return functional.max_pool2d(x, *geometry, ceil_mode=row.ceil_mode or self.pooling == "max-ceil")
+
+    def _frozen(self, weight: np.ndarray, bias: np.ndarray) -> tuple[Any, Any]:
+        """Return kernel (O, C / groups, kh, kw) and bias, without gradients.
+
+        In bfloat16 they are cast here, once: autocast would do it in every call, since it keeps only casts of
+        parameters that are trained.
+        """
+        torch = self.torch
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        w = torch.from_numpy(weight).permute(3, 2, 0, 1).to(self.reduced or self.dtype)
+        return w.contiguous(memory_format=layout), torch.from_numpy(bias).to(self.reduced or self.dtype)
+
+    def _by_channel(self, values: np.ndarray) -> Any:
+        return self.torch.tensor(values, dtype=self.dtype)[:, None, None]
+
+
+def _cut(network: Network, layers: list[str]) -> Network:
+    """Return the network up to the last of the layers; without layers, no row of it."""
+    network = network.without_top()
+    ends = [len(network.upto(layer).rows) for layer in layers]  # raises for an unknown name
+    return Network(network.name, network.rows[: max(ends, default=0)], ())
