@@ -36,14 +36,17 @@ class FusedConv2d(Module):
     ----------
     keeps_output : bool
         The output will still be there on the way back, so that the ReLU needs no mask; the network says so.
+    keeps_weight : bool
+        The weight as the algorithm prepares it is kept from pass to pass; the network says so.
     """
 
-    buffers = ("output", "grad_input", "code", "kept")
+    buffers = ("output", "grad_input", "code", "prepared")
     code: Any = None
-    kept: tuple[Any, Any, Any] | None = None  # the weight prepared, its type, and the weight itself
+    prepared: tuple[Any, Any, Any] | None = None  # the weight prepared, its type, and the weight itself
     has_buffers = True
     needs_input = False
     keeps_output = True
+    keeps_weight = False
 
     def __init__(self, conv: Conv2d, relu: ReLU | None = None, pool: Module | None = None) -> None:
         if pool is not None and not can_pool(pool):
@@ -83,36 +86,37 @@ class FusedConv2d(Module):
         kind = "uint8" if isinstance(self.pool, MaxPool2d) else "bool"
         code = None if shape is None else self.buffer("code", shape, kind, x)
         sink = self._sink(y, code, self.conv.output_shape(x.shape)[2])
-        forward_rows(self.conv.chosen, ArraySource(x), self._weight(x.shape, dtype), sink, self.conv.geometry)
+        forward_rows(self.conv.chosen, ArraySource(x), self._weight(dtype), sink, self.conv.geometry)
         return y
 
-    def kernels_shape(self, x_shape: tuple[int, ...], dtype: Any) -> tuple[int, ...] | None:
-        """Return the shape of the buffer into which each pass prepares the weight, None if none does."""
-        problem = self.conv.problem(x_shape, dtype)
-        algorithm = self.conv.algorithm_for(x_shape, dtype)
-        shape = prepared_shape(algorithm, problem)
-        return None if shape is None or get_algorithm(algorithm).worth_keeping(problem.size) else shape
+    def prepared_weight(self, x_shape: tuple[int, ...], dtype: Any) -> tuple[tuple[int, ...] | None, bool]:
+        """Return the shape of what the algorithm makes of the weight (None: nothing), and whether to keep it.
 
-    def _weight(self, x_shape: tuple[int, ...], dtype: Any) -> Any:
-        """Return the weight as the algorithm wants it: prepared, once and for all where that pays.
+        That pays where the image is so small that making it is a good part of the work.
+        """
+        problem, name = self.conv.problem(x_shape, dtype), self.conv.algorithm_for(x_shape, dtype)
+        shape = prepared_shape(name, problem)
+        return shape, shape is not None and get_algorithm(name).worth_keeping(problem.size)
+
+    def _weight(self, dtype: Any) -> Any:
+        """Return the weight as the algorithm wants it: itself, prepared for this pass, or prepared and kept.
 
         What has been prepared from a weight must not outlive its values: the array is made read-only, and
         another array in its place is prepared anew.
         """
-        conv = self.conv
-        algorithm, problem = get_algorithm(conv.chosen), conv.problem(x_shape, dtype)
-        shape = prepared_shape(conv.chosen, problem)
-        if shape is None:
-            return conv.weight
-        if not algorithm.worth_keeping(problem.size):
-            kernels = (self.planned or {}).get("kernels")
-            return conv.weight if kernels is None else algorithm.prepare(conv.weight, kernels)
-        if self.kept is None or self.kept[1] != dtype or self.kept[2] is not conv.weight:
-            if isinstance(conv.weight, np.ndarray):
-                conv.weight.flags.writeable = False
-            empty = array_module(conv.weight).empty(shape, dtype)
-            self.kept = algorithm.prepare(conv.weight, empty), dtype, conv.weight
-        return self.kept[0]
+        weight, kernels = self.conv.weight, (self.planned or {}).get("kernels")
+        algorithm = get_algorithm(self.conv.chosen)
+        if kernels is not None:
+            return algorithm.prepare(weight, kernels)
+        if not self.keeps_weight:
+            self.prepared = None
+            return weight
+        if self.prepared is None or self.prepared[1] != dtype or self.prepared[2] is not weight:
+            if isinstance(weight, np.ndarray):
+                weight.flags.writeable = False
+            empty = array_module(weight).empty(algorithm.prepared_shape(weight.shape), dtype)
+            self.prepared = algorithm.prepare(weight, empty), dtype, weight
+        return self.prepared[0]
 
     def _sink(self, y: Any, code: Any, width: int) -> Sink:
         bias, rectified = self.conv.bias, self.relu is not None
@@ -127,7 +131,7 @@ class FusedConv2d(Module):
         dx = self.buffer("grad_input", x.shape, dy.dtype, dy)
         source = self._source(dy, self.conv.output_shape(x.shape))
         conv = self.conv
-        weight = self._weight(x.shape, dx.dtype)
+        weight = self._weight(dx.dtype)
         input_gradient_rows(conv.chosen, source, weight, ArraySink(dx), x.shape, conv.geometry)
         return dx
 

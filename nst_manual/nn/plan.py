@@ -28,6 +28,8 @@ ALIGNMENT = 64  # bytes; a line of the cache
 # Outputs above this many bytes are made again on the way back where that takes few operations.
 REMAKE_BYTES = 2**27
 REMAKE_CHANNELS = 4
+# Prepared weights are kept from pass to pass while they and the shared memory are together at most this.
+KEEP_BYTES = 200 * 2**20
 
 Span = tuple[int, int]
 
@@ -56,17 +58,20 @@ class Buffer:
 
 @dataclass
 class Plan:
-    """The buffers with their places, the bytes in all, and which modules run forward again before which step
-    of the way back (index of the module that reads -> index of the module that is run).
+    """The buffers with their places, the bytes that they share, and those of weights that are kept besides.
+
+    `remade` says which modules run forward again before which step of the way back: index of the module that
+    reads -> index of the module that is run.
     """
 
     buffers: list[Buffer]
     bytes: int = 0
+    kept: int = 0
     remade: dict[int, int] = field(default_factory=dict)
 
 
 def make_plan(modules: Sequence[Module], x_shape: tuple[int, ...], dtype: Any) -> Plan:
-    """Return the plan for an input of that shape; sets `keeps_output` of fused modules.
+    """Return the plan for an input of that shape; sets `keeps_output` and `keeps_weight` of fused modules.
 
     Parameters
     ----------
@@ -76,6 +81,14 @@ def make_plan(modules: Sequence[Module], x_shape: tuple[int, ...], dtype: Any) -
     dtype : dtype
         Of all outputs and gradients.
     """
+    plan = _make_plan(modules, x_shape, dtype, keep=True)
+    if plan.kept and plan.bytes + plan.kept > KEEP_BYTES:
+        plan = _make_plan(modules, x_shape, dtype, keep=False)
+    return plan
+
+
+def _make_plan(modules: Sequence[Module], x_shape: tuple[int, ...], dtype: Any, keep: bool) -> Plan:
+    """Return the plan with or without kept weights."""
     n, dtype = len(modules), np.dtype(dtype)
     real = [i for i in range(n) if not modules[i].passes_through]
     after = dict(zip(real, [*real[1:], n], strict=True))  # the next module that makes an output of its own
@@ -91,9 +104,14 @@ def make_plan(modules: Sequence[Module], x_shape: tuple[int, ...], dtype: Any) -
             module.keeps_output = bool(readers)
             if (code := module.code_shape(shape)) is not None:
                 plan.buffers.append(Buffer(module, "code", code, np.dtype("uint8"), [(i, 2 * n - 1 - i)]))
-            if (kernels := module.kernels_shape(shape, dtype)) is not None:
-                spans = [(i, i), (2 * n - 1 - i, 2 * n - 1 - i)]
-                plan.buffers.append(Buffer(module, "kernels", kernels, dtype, spans))
+            kernels, small = module.prepared_weight(shape, dtype)
+            module.keeps_weight = keep and small
+            if kernels is not None:
+                if module.keeps_weight:
+                    plan.kept += math.prod(kernels) * dtype.itemsize
+                else:
+                    spans = [(i, i), (2 * n - 1 - i, 2 * n - 1 - i)]
+                    plan.buffers.append(Buffer(module, "kernels", kernels, dtype, spans))
         out = Buffer(module, "output", x_shape, dtype, [(i, min(after[i], n))])
         last = 2 * n - 1 - i if module.needs_output else max((2 * n - 1 - j for j in readers), default=i)
         if readers and _remake(module, out):
