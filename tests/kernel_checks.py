@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import reference
 
-from nst_manual.kernels import conv_matmul
+from nst_manual.kernels import conv_matmul, conv_planes, conv_winograd
 from nst_manual.kernels.window import output_shape
 
 EPS = np.finfo(float).eps
 # Sums of a few hundred terms round off by a few eps of the magnitudes summed; a wrong term shows far above.
 ADJOINT_FACTOR = 50
+# Winograd's transforms add and subtract numbers of different size; its results round off ten times as much.
+WINOGRAD_ROUNDING = 10
 
 
 def draw(seed, *shapes, dtype=float):
@@ -54,7 +56,12 @@ def assert_close(got, expected, bound=1e-12, magnitude=None):
     assert error <= bound, f"relative error {error:.2e} exceeds {bound:.0e}"
 
 
-def assert_adjoint(forward, adjoint, magnitude, x, y):
+def rounding(algorithm):
+    """Return by how much more than a direct sum an algorithm of convolution may round."""
+    return WINOGRAD_ROUNDING if algorithm.__name__ == conv_winograd.__name__ else 1
+
+
+def assert_adjoint(forward, adjoint, magnitude, x, y, rounding=1):
     """<A x, y> = <x, A' y> up to rounding.
 
     `magnitude` is A with the absolute values of its coefficients: what it makes of |x|, times |y|, is the
@@ -64,7 +71,7 @@ def assert_adjoint(forward, adjoint, magnitude, x, y):
     assert ax.shape == y.shape
     assert aty.shape == x.shape
     error = abs(np.vdot(ax, y) - np.vdot(x, aty))
-    bound = ADJOINT_FACTOR * EPS * np.vdot(magnitude(np.abs(x)), np.abs(y))
+    bound = rounding * ADJOINT_FACTOR * EPS * np.vdot(magnitude(np.abs(x)), np.abs(y))
     assert error <= bound, f"<Ax, y> and <x, A'y> differ by {error:.2e}, more than {bound:.2e}"
 
 
@@ -119,15 +126,23 @@ class Conv:
 
 @contextlib.contextmanager
 def bands_of(size):
-    """Let the columns of a band take so many bytes, so that small images have several bands."""
+    """Let the columns of a band take so many bytes, so that small images have several bands.
+
+    With few bytes, Winograd's bands are of one tile or two, and its kernels are transformed a few at a time.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conv_matmul, "BAND_BYTES", size)
+        patch.setattr(conv_planes, "BAND_BYTES", size)
+        if size < 2**12:
+            patch.setattr(conv_winograd, "BAND_TILES", 1 if size < 2**8 else 2)
+            patch.setattr(conv_winograd, "KERNEL_CHUNK", 3)
         yield
 
 
 def check_conv_by_loops(algorithm, case, bound=1e-14):
     """Output and all gradients as the loops have them."""
     x, w, b, dy = case.arrays()
+    bound *= rounding(algorithm)
     with bands_of(case.band_bytes):
         y = algorithm.forward(x, w, b, *case.geometry)
         dx = algorithm.input_gradient(dy, w, x.shape, *case.geometry)
@@ -146,26 +161,28 @@ def check_conv_by_loops(algorithm, case, bound=1e-14):
 def check_conv_by_adjoint(algorithm, case):
     """Backward is the adjoint of forward: in x for a fixed kernel, in the kernel for a fixed x, in bias."""
     x, w, _, dy = case.arrays()
-    zero = np.zeros(case.out)
+    zero, slack = np.zeros(case.out), rounding(algorithm)
     with bands_of(case.band_bytes):
         assert_adjoint(
             lambda x: algorithm.forward(x, w, None, *case.geometry),
             lambda dy: algorithm.input_gradient(dy, w, x.shape, *case.geometry),
-            lambda x: algorithm.forward(x, np.abs(w), None, *case.geometry),
+            lambda x: conv_matmul.forward(x, np.abs(w), None, *case.geometry),
             x,
             dy,
+            slack,
         )
         assert_adjoint(
             lambda w: algorithm.forward(x, w, None, *case.geometry),
             lambda dy: algorithm.parameter_gradients(x, dy, w.shape, *case.geometry)[0],
-            lambda w: algorithm.forward(np.abs(x), w, None, *case.geometry),
+            lambda w: conv_matmul.forward(np.abs(x), w, None, *case.geometry),
             w,
             dy,
+            slack,
         )
         assert_adjoint(
             lambda b: algorithm.forward(np.zeros_like(x), w, b, *case.geometry),
             lambda dy: algorithm.parameter_gradients(x, dy, w.shape, *case.geometry)[1],
-            lambda b: algorithm.forward(np.zeros_like(x), w, b, *case.geometry),
+            lambda b: conv_matmul.forward(np.zeros_like(x), w, b, *case.geometry),
             draw(case.seed + 1, zero.shape),
             dy,
         )

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from nst_manual.backend import array_module, available_cpus, parallel, thread_limit
-from nst_manual.kernels import conv_matmul, gram
+from nst_manual.backend import array_module, available_cpus, parallel, scratch, thread_limit
+from nst_manual.kernels import conv_matmul, conv_planes, conv_winograd, gram
 
 
 def blas_threads() -> list[int]:
@@ -62,8 +62,15 @@ def test_the_blas_library_has_its_threads_back_afterwards():
 
 
 @pytest.mark.parametrize("threads", [2, 3, 8])
-@pytest.mark.parametrize("kernel_size", [1, 3, 5])
-def test_any_number_of_threads_gives_the_same_bits(threads, kernel_size):
+@pytest.mark.parametrize(
+    ("algorithm", "kernel_size"),
+    [(conv_matmul, 1), (conv_matmul, 3), (conv_matmul, 5), (conv_planes, 5), (conv_winograd, 3)],
+    ids=["matmul 1x1", "matmul 3x3", "matmul 5x5", "planes", "winograd"],
+)
+def test_any_number_of_threads_gives_the_same_bits(threads, algorithm, kernel_size, monkeypatch):
+    monkeypatch.setattr(conv_winograd, "BAND_TILES", 16)
+    for module in (conv_matmul, conv_planes):
+        monkeypatch.setattr(module, "BAND_BYTES", 2**17)
     rng = np.random.default_rng(kernel_size)
     x = rng.standard_normal((2, 37, 41, 24)).astype("float32")
     w = rng.standard_normal((kernel_size, kernel_size, 24, 16)).astype("float32")
@@ -73,12 +80,67 @@ def test_any_number_of_threads_gives_the_same_bits(threads, kernel_size):
 
     def results(count: int) -> list[np.ndarray]:
         with thread_limit(count):
-            y = conv_matmul.forward(x, w, b, *geometry)
-            dx = conv_matmul.input_gradient(y, w, x.shape, *geometry)
+            y = algorithm.forward(x, w, b, *geometry)
+            dx = algorithm.input_gradient(y, w, x.shape, *geometry)
             return [y, dx, gram.forward(x), gram.input_gradient(x, ds)]
 
     for one, many in zip(results(1), results(threads), strict=True):
         np.testing.assert_array_equal(one, many)
+
+
+# -- memory to work in ---------------------------------------------------------------------------------------
+
+
+def test_scratch_of_one_name_is_the_same_memory_until_it_has_to_grow():
+    first = scratch("test", (4, 5), float)
+    first[...] = 7
+    again = scratch("test", (20,), float)
+    assert np.shares_memory(first, again)
+    assert (again == 7).all()  # nothing is cleared
+    smaller = scratch("test", (2, 3), "float32")
+    assert smaller.shape == (2, 3)
+    assert smaller.dtype == np.float32
+    assert np.shares_memory(smaller, first)
+    larger = scratch("test", (4, 5, 6), float)
+    assert larger.shape == (4, 5, 6)
+    assert not np.shares_memory(larger, first)
+    assert np.shares_memory(scratch("test", (1,), float), larger)
+    assert (first == 7).all()  # who still holds the old has it
+
+
+def test_scratch_of_other_names_is_other_memory():
+    one, other = scratch("test", (3, 3), float), scratch("another test", (3, 3), float)
+    assert not np.shares_memory(one, other)
+
+
+def test_scratch_may_be_empty_and_of_any_type():
+    assert scratch("empty test", (0, 3), float).shape == (0, 3)
+    for dtype in (bool, "uint8", "float32", complex):
+        array = scratch("empty test", (3, 2), dtype)
+        array[...] = 1
+        assert array.dtype == dtype
+        assert array.flags.c_contiguous
+        assert array.flags.writeable
+
+
+def test_every_thread_has_scratch_of_its_own():
+    mine = scratch("test", (8,), float)
+    mine[...] = 1
+    theirs = []
+    both_are_here = threading.Barrier(2, timeout=20)
+
+    def part(i: int) -> None:
+        array = scratch("test", (8,), float)
+        array[...] = 10 + i
+        both_are_here.wait()
+        assert (array == 10 + i).all()
+        theirs.append(array)
+
+    with thread_limit(2):
+        parallel(part, [(0,), (1,)])
+    assert not np.shares_memory(*theirs)
+    assert not any(np.shares_memory(mine, array) for array in theirs)
+    assert (mine == 1).all()
 
 
 def test_numpy_arrays_are_for_numpy():

@@ -15,12 +15,13 @@ from nst_manual.config import RunConfig, run_config
 from nst_manual.errors import DivergedError, Interrupted, NstError, not_finite
 from nst_manual.images import START_KINDS, read_image, start_image, to_network, to_pil, to_uint8
 from nst_manual.objective import Objective
-from nst_manual.optim import Adam, GradientDescent, Optimizer, Result, ScipyLBFGS
+from nst_manual.optim import LBFGS, Adam, GradientDescent, Optimizer, Result, ScipyLBFGS
 from nst_manual.run.events import Evaluation, Iteration, Observer, Start
 from nst_manual.run.signals import StopRequest, stop_request
 
 OPTIMIZERS = {
-    "lbfgs": lambda config: ScipyLBFGS(config.history),
+    "lbfgs": lambda config: LBFGS(config.history),
+    "lbfgs-scipy": lambda config: ScipyLBFGS(config.history),
     "adam": lambda config: Adam(config.chosen("learning_rate")),
     "gradient-descent": lambda config: GradientDescent(config.learning_rate),
 }
@@ -191,6 +192,7 @@ class _Run:
             gradient_norm=norm,
             seconds=time.perf_counter() - began,
             size=x.shape[1:3],
+            algorithms={} if self.history else self.objective.algorithms,
         )
         self.history.append(event.record())
         for observer in self.observers:

@@ -1,11 +1,13 @@
 """Every convolution algorithm against the loops."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from drawn_settings import convolutions
+from drawn_settings import convolutions, examples
 from hypothesis import given
+from hypothesis import strategies as st
 from kernel_checks import (
     Conv,
     assert_close,
@@ -14,28 +16,44 @@ from kernel_checks import (
     check_conv_by_loops,
     draw,
     relative_error,
+    rounding,
 )
 
 from nst_manual.errors import ShapeError, UsageError
-from nst_manual.kernels import conv_matmul
-from nst_manual.kernels.conv import ALGORITHMS, DEFAULT, get_algorithm
+from nst_manual.kernels import conv_matmul, conv_planes, conv_winograd
+from nst_manual.kernels.conv import ALGORITHMS, get_algorithm
+from nst_manual.kernels.rows import ArraySink, ArraySource
 
 every_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
 
 
-@every_algorithm
-@given(case=convolutions())
-def test_convolution_is_that_of_the_loops(algorithm, case):
-    check_conv_by_loops(algorithm, case)
+general = {name: algorithm for name, algorithm in ALGORITHMS.items() if algorithm is not conv_winograd}
+every_general_algorithm = pytest.mark.parametrize("algorithm", general.values(), ids=general)
 
 
 @every_algorithm
-@given(case=convolutions())
-def test_convolution_backward_is_the_adjoint(algorithm, case):
-    check_conv_by_adjoint(algorithm, case)
+@given(data=st.data())
+@examples(0.6)
+def test_convolution_is_that_of_the_loops(algorithm, data):
+    check_conv_by_loops(algorithm, data.draw(convolutions(algorithm)))
 
 
 @every_algorithm
+@given(data=st.data())
+@examples(0.6)
+def test_convolution_backward_is_the_adjoint(algorithm, data):
+    check_conv_by_adjoint(algorithm, data.draw(convolutions(algorithm)))
+
+
+@every_algorithm
+@given(data=st.data())
+@examples(0.3)
+def test_what_an_algorithm_computes_it_says_that_it_supports(algorithm, data):
+    case = data.draw(convolutions(algorithm))
+    assert algorithm.supports(case.k, *case.geometry)
+
+
+@every_general_algorithm
 @pytest.mark.parametrize("axis", [0, 1], ids=["height", "width"])
 def test_every_small_geometry_of_an_axis(algorithm, axis):
     for k, s, p, d in itertools.product((1, 2, 3), (1, 2, 3), (0, 1, 2), (1, 2)):
@@ -57,20 +75,85 @@ def test_every_small_geometry_of_an_axis(algorithm, axis):
             check_conv_by_loops(algorithm, case)
 
 
-@every_algorithm
+@pytest.mark.parametrize("axis", [0, 1], ids=["height", "width"])
+@pytest.mark.parametrize("padding", [0, 1, 2])
+def test_every_small_number_of_tiles_and_what_is_left_of_one(axis, padding):
+    for side in range(max(1, 3 - 2 * padding), 15):
+        size, both = ((side, 3), (padding, 1)) if axis == 0 else ((3, side), (1, padding))
+        for band_bytes in (1, 2**21):
+            case = Conv((1, *size, 2), out=2, padding=both, band_bytes=band_bytes, seed=side)
+            check_conv_by_loops(conv_winograd, case)
+
+
+@every_general_algorithm
 @pytest.mark.parametrize("rows", [1, 2, 3, 5, 6, 7])
 def test_the_result_does_not_depend_on_how_many_rows_a_band_has(algorithm, rows):
-    case = Conv(x=(2, 6, 5, 4), out=6, groups=2, stride=(1, 2))
+    groups = 1 if algorithm is conv_planes else 2
+    case = Conv(x=(2, 6, 5, 4), out=6, groups=groups, stride=(1, 2))
     x, w, b, dy = case.arrays()
     row_bytes = dy.shape[2] * w[..., 0].size * 8
-    check_conv_by_loops(
-        algorithm, Conv(x=x.shape, out=6, groups=2, stride=(1, 2), band_bytes=rows * row_bytes)
-    )
+    check_conv_by_loops(algorithm, replace(case, band_bytes=rows * row_bytes))
+
+
+def test_the_result_does_not_depend_on_how_many_tiles_a_band_has(monkeypatch):
+    case = Conv(x=(1, 14, 9, 2), out=2)
+    for tiles in range(1, 13, 2):
+        monkeypatch.setattr(conv_winograd, "BAND_TILES", tiles)
+        check_conv_by_loops(conv_winograd, case)
 
 
 def test_small_bands_are_several():
     with bands_of(1):
         assert len(list(conv_matmul._bands(np.zeros((2, 8, 8, 3)), np.zeros((3, 3, 3, 4)), (6, 6)))) == 12
+        assert len(conv_planes._bands(2, (6, 6), 8 * 27)) == 12
+        assert conv_winograd.band_rows((13, 5), 8) == [(0, 1), (1, 2), (2, 3), (3, 4)]
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 40))
+def test_bands_of_tiles_together_are_the_image(height, width, tiles):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conv_winograd, "BAND_TILES", tiles)
+        bands = conv_winograd.band_rows((height, width), 8)
+    assert [row for first, last in bands for row in range(first, last)] == list(range(-(-height // 4)))
+    assert all(first < last for first, last in bands)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_prepared_kernels_are_those_of_the_formula_and_give_the_same_bits(monkeypatch, chunk):
+    case = Conv(x=(1, 9, 7, 2), out=5)
+    x, w, b, dy = case.arrays()
+    monkeypatch.setattr(conv_winograd, "KERNEL_CHUNK", chunk)
+    prepared = conv_winograd.prepare(w, np.empty(conv_winograd.prepared_shape(w.shape)))
+    assert prepared.shape == w.shape
+    g = np.array(conv_winograd.G)
+    for c, o in np.ndindex(2, 5):
+        assert_close(prepared.kernels[:, c, o].reshape(6, 6), g @ w[:, :, c, o] @ g.T, 1e-14)
+    y, expected = (np.empty(case.y) for _ in range(2))
+    for kernel, out in ((prepared, y), (w, expected)):
+        conv_winograd.forward_rows(ArraySource(x), kernel, ArraySink(out, b), *case.geometry)
+    np.testing.assert_array_equal(y, expected)
+    dx, expected = (np.empty(case.x) for _ in range(2))
+    for kernel, out in ((prepared, dx), (w, expected)):
+        conv_winograd.input_gradient_rows(ArraySource(dy), kernel, ArraySink(out), case.x, *case.geometry)
+    np.testing.assert_array_equal(dx, expected)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "winograd", "planes"),
+    [
+        (((3, 3), (1, 1), (1, 1), (1, 1), 1), True, True),
+        (((3, 3), (1, 1), (0, 2), (1, 1), 1), True, True),
+        (((3, 3), (1, 1), (3, 0), (1, 1), 1), False, True),
+        (((3, 3), (1, 2), (1, 1), (1, 1), 1), False, True),
+        (((3, 3), (1, 1), (1, 1), (2, 1), 1), False, True),
+        (((3, 3), (1, 1), (1, 1), (1, 1), 2), False, False),
+        (((1, 3), (1, 1), (0, 1), (1, 1), 1), False, True),
+        (((5, 5), (2, 2), (1, 1), (1, 1), 4), False, False),
+    ],
+)
+def test_which_algorithm_supports_which_geometry(geometry, winograd, planes):
+    supported = {name: algorithm.supports(*geometry) for name, algorithm in ALGORITHMS.items()}
+    assert supported == {"winograd": winograd, "planes": planes, "matmul": True, "direct": True}
 
 
 @every_algorithm
@@ -93,11 +176,12 @@ def test_numbers_of_mixed_precision_give_the_wider(algorithm):
     narrow = x.astype("float32")
     y = algorithm.forward(narrow, w, b, *case.geometry)
     assert y.dtype == float
-    assert_close(y, algorithm.forward(narrow.astype(float), w, b, *case.geometry), 1e-14)
+    expected = algorithm.forward(narrow.astype(float), w, b, *case.geometry)
+    assert_close(y, expected, 1e-14 * rounding(algorithm))
     assert algorithm.input_gradient(dy.astype("float32"), w, x.shape, *case.geometry).dtype == float
 
 
-@every_algorithm
+@every_general_algorithm
 def test_pixels_that_no_window_sees_have_no_gradient(algorithm):
     case = Conv(x=(1, 6, 6, 1), k=(2, 2), out=1, stride=(3, 3), padding=(0, 0))
     dx = algorithm.input_gradient(draw(0, case.y), draw(1, case.w), case.x, *case.geometry)
@@ -108,11 +192,11 @@ def test_pixels_that_no_window_sees_have_no_gradient(algorithm):
 
 @every_algorithm
 def test_an_image_smaller_than_the_kernel_is_a_shape_error(algorithm):
-    with pytest.raises(ShapeError, match="expected at least 5 x 5"):
-        algorithm.forward(np.zeros((1, 4, 9, 1)), np.zeros((5, 5, 1, 1)), None, (1, 1), (0, 0), (1, 1), 1)
+    with pytest.raises(ShapeError, match="expected at least 3 x 3"):
+        algorithm.forward(np.zeros((1, 2, 9, 1)), np.zeros((3, 3, 1, 1)), None, (1, 1), (0, 0), (1, 1), 1)
 
 
 def test_algorithms_are_found_by_name_and_an_unknown_name_suggests_the_nearest():
-    assert get_algorithm(DEFAULT) is ALGORITHMS[DEFAULT]
+    assert get_algorithm("winograd") is conv_winograd
     with pytest.raises(UsageError, match="did you mean 'matmul'"):
         get_algorithm("matmull")

@@ -3,8 +3,6 @@
 A check that passes on a wrong kernel proves nothing when it passes on a right one.
 """
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import reference
@@ -25,22 +23,9 @@ from kernel_checks import (
     check_softmax,
     draw,
 )
+from planted import changed, planted
 
 from nst_manual.kernels import avg_pool, conv_direct, linear, max_pool, relu, softmax
-
-
-def planted(module, **functions):
-    """Return the kernel's functions with some of them replaced."""
-    names = [name for name in vars(module) if not name.startswith("_")]
-    return SimpleNamespace(**{name: getattr(module, name) for name in names} | functions)
-
-
-def changed(array, index, factor):
-    """Return a copy with some elements multiplied by a factor."""
-    array = array.copy()
-    array[index] *= factor
-    return array
-
 
 # -- convolution: as many input as output channels, else a transposed kernel would not even fit --------------
 

@@ -1,6 +1,6 @@
 """Every kernel against PyTorch in float64."""
 
-from drawn_settings import convolutions, poolings
+from drawn_settings import convolutions, examples, poolings
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from kernel_checks import assert_close, bands_of, draw
@@ -23,8 +23,10 @@ seeds = st.integers(0, 2**16)
 
 
 @every_algorithm
-@given(case=convolutions())
-def test_convolution_is_that_of_pytorch(algorithm, case):
+@given(data=st.data())
+@examples(0.4)
+def test_convolution_is_that_of_pytorch(algorithm, data):
+    case = data.draw(convolutions(algorithm))
     x, w, b, dy = case.arrays()
     stride, padding, dilation, groups = case.geometry
     with bands_of(case.band_bytes):
@@ -46,6 +48,7 @@ def test_convolution_is_that_of_pytorch(algorithm, case):
 
 
 @given(case=poolings(dilated=True))
+@examples(0.6)
 def test_max_pool_is_that_of_pytorch_ties_included(case):
     assume(case.sees_image)
     x, dy = case.arrays_with_ties()
@@ -59,6 +62,7 @@ def test_max_pool_is_that_of_pytorch_ties_included(case):
 
 
 @given(case=poolings())
+@examples(0.6)
 def test_average_pool_is_that_of_pytorch(case):
     x, dy = case.arrays()
     geometry, modes = (case.k, case.stride, case.padding), (case.ceil_mode, case.count_include_pad)
@@ -77,6 +81,7 @@ def test_relu_is_that_of_pytorch(shape, seed):
 
 
 @given(shape=images, seed=seeds)
+@examples(0.6)
 def test_softmax_and_log_softmax_are_those_of_pytorch(shape, seed):
     x, dy = draw(seed, shape, shape)
     assume(shape[-1] > 1)  # else the gradient is 0, and a relative error says nothing

@@ -54,10 +54,52 @@ def test_gradient_is_added_to_dy_and_dy_is_not_written(make):
     alone, before = gradient_of(module, x), dy.copy()
     assert np.any(alone)
     dx = module.update_grad_input(x, dy)
-    np.testing.assert_array_equal(dx, alone + dy)
+    # what is added in several steps rounds at each
+    np.testing.assert_allclose(dx, alone + dy, rtol=1e-13, atol=1e-14)
     np.testing.assert_array_equal(dy, before)
     assert not np.shares_memory(dx, dy)
     assert not np.shares_memory(dx, x)
+
+
+@every_loss
+def test_in_place_the_gradient_is_added_to_dy_itself(make):
+    module, x, dy = make(SHAPE), draw(1), draw(2)
+    module.update_output(x)
+    expected = module.update_grad_input(x, dy).copy()
+    module.in_place = True
+    dx = module.update_grad_input(x, dy)
+    assert dx is dy
+    assert module.grad_input is dy
+    np.testing.assert_array_equal(dx, expected)
+
+
+@every_loss
+def test_a_new_loss_is_not_in_place(make):
+    assert make(SHAPE).in_place is False
+
+
+@every_loss
+def test_the_gradient_is_added_to_memory_of_any_layout(make):
+    module, x, dy = make(SHAPE), draw(1), draw(2)
+    module.update_output(x)
+    expected = module.update_grad_input(x, dy).copy()
+    apart = np.full(tuple(2 * side for side in SHAPE), 99.0)[:, ::2, ::-2, ::2][:1]
+    for out in (apart, np.moveaxis(np.zeros((1, 3, 5, 4)), 1, -1)):
+        out[...] = dy
+        module.add_gradient(x, out)
+        np.testing.assert_allclose(out, expected, rtol=1e-13, atol=1e-14)
+
+
+@every_loss
+@pytest.mark.parametrize("values", [1, 7, 40])
+def test_bands_of_any_height_give_the_same(make, values, monkeypatch):
+    module, x = make(SHAPE), draw(1)
+    expected = gradient_of(module, x)
+    loss = module.loss
+    monkeypatch.setattr("nst_manual.losses.content.BAND_VALUES", values)
+    monkeypatch.setattr("nst_manual.kernels.gram.BACKWARD_POSITIONS", values)
+    np.testing.assert_allclose(gradient_of(module, x), expected, rtol=1e-12, atol=1e-14)
+    assert module.loss == pytest.approx(loss, rel=1e-13)
 
 
 @every_loss
@@ -178,5 +220,5 @@ def test_the_base_says_what_a_new_loss_has_to_have():
     module = LossModule()
     with pytest.raises(NotImplementedError, match="measure"):
         module.update_output(draw(1))
-    with pytest.raises(NotImplementedError, match="gradient"):
+    with pytest.raises(NotImplementedError, match="add_gradient"):
         module.update_grad_input(draw(1), draw(1))

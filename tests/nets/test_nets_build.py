@@ -8,6 +8,7 @@ from nst_manual import nn
 from nst_manual.errors import ShapeError, UsageError
 from nst_manual.nets import NETWORKS, Network, get_network, rows
 from nst_manual.nets.geometry import layers, parameter_shapes
+from nst_manual.nn.build import runs_as
 from nst_manual.store import Preprocessing, load_weights
 
 # Small enough for a test, with every kind of row.
@@ -117,3 +118,43 @@ def test_every_kind_of_row_of_every_network_has_a_module(name):
     from nst_manual.nn.build import MODULES
 
     assert {type(row) for row in get_network(name).all_rows} <= {*MODULES, rows.MaxPool}
+
+
+# -- what computes each layer --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", [24, 64])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_algorithms_that_are_told_beforehand_are_those_that_run(side, dtype):
+    network = nn.load_network("vgg11", "random", "relu3_1", dtype=dtype)
+    told = network.algorithms((1, side, side, 3), dtype)
+    network.forward(np.zeros((1, side, side, 3), dtype))
+    assert told == {module.name: module.chosen for module in network if isinstance(module, nn.Conv2d)}
+    fused = nn.fuse(network)
+    assert fused.algorithms((1, side, side, 3), dtype) == told
+    assert ("winograd" in told.values()) == (side == 64 and dtype == "float32")
+
+
+def test_what_runs_a_layer_is_told_without_weights():
+    found = runs_as(get_network("vgg11").upto("relu3_1"), (1, 64, 64, 3))
+    assert found == {
+        "conv1_1": "planes",
+        "relu1_1": "in conv1_1",
+        "pool1": "in conv1_1",
+        "conv2_1": "winograd",
+        "relu2_1": "in conv2_1",
+        "pool2": "in conv2_1",
+        "conv3_1": "matmul",
+        "relu3_1": "in conv3_1",
+    }
+
+
+def test_a_named_algorithm_is_that_of_every_convolution_that_it_can_compute():
+    weights = load_weights("random", "tiny", parameter_shapes(TINY), 0, "float64")
+    network = nn.build(TINY, weights, algorithm="winograd")
+    assert network["conv1_1"].algorithm == "winograd"
+    assert network["conv2_1"].algorithm == "auto"  # has groups
+    network.forward(np.zeros((1, 8, 8, 3)))
+    assert [network[name].chosen for name in ("conv1_1", "conv2_1")] == ["winograd", "matmul"]
+    with pytest.raises(UsageError, match="did you mean 'winograd'"):
+        nn.build(TINY, weights, algorithm="winogradd")

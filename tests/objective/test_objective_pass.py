@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 from small_objective import CONTENT, SIZES, START, STYLE, objective
-from smooth_pictures import random_start
+from smooth_pictures import random_start, smooth_picture
 
-from nst_manual import Objective
+from nst_manual import Objective, nn
 from nst_manual.backend import thread_limit
 from nst_manual.errors import DivergedError, ShapeError
-from nst_manual.kernels import avg_pool, max_pool, relu
+from nst_manual.kernels import avg_pool, conv_matmul, conv_planes, conv_winograd, max_pool, relu
 from nst_manual.kernels.conv import ALGORITHMS
+from nst_manual.nn import fused_conv2d
 
 ALL = {
     "content_layers": "conv4_2,relu4_2",
@@ -54,7 +55,7 @@ def calls(monkeypatch):
 @pytest.mark.parametrize("losses", [ONE, ALL], ids=["one loss", "nine losses"])
 @pytest.mark.parametrize("pooling", ["max", "average"])
 def test_one_pass_forward_and_one_back_however_many_losses(calls, losses, pooling):
-    ours = objective(pooling=pooling, **losses)
+    ours = objective(pooling=pooling, plain=True, **losses)
     assert len(ours.modules) == (1 if losses is ONE else 9)
     calls.clear()
     for call in (1, 2):
@@ -68,9 +69,105 @@ def test_one_pass_forward_and_one_back_however_many_losses(calls, losses, poolin
 
 
 def test_each_picture_passes_once_to_give_the_targets(calls):
-    objective([STYLE, STYLE], **ALL)
-    assert calls["conv", "forward"] == 3 * 6
+    objective([STYLE, STYLE], plain=True, **ALL)
+    # each no further than the last layer that a target is taken from: relu4_1 for style, relu4_2 for content
+    assert calls["conv", "forward"] == 5 + 5 + 6
     assert ("conv", "input_gradient") not in calls
+
+
+@pytest.mark.parametrize("losses", [ONE, ALL], ids=["one loss", "nine losses"])
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_fused_too_it_is_one_pass_forward_and_one_back(monkeypatch, losses, pooling):
+    counted = []
+
+    def count(name):
+        original = getattr(fused_conv2d, name)
+        monkeypatch.setattr(fused_conv2d, name, lambda *args: counted.append(name) or original(*args))
+
+    count("forward_rows")
+    count("input_gradient_rows")
+    ours = objective([STYLE, STYLE], pooling=pooling, **losses)
+    assert counted == ["forward_rows"] * (6 if losses is ONE else 5 + 5 + 6)
+    for _ in range(2):
+        counted.clear()
+        ours(START)
+        assert counted == ["forward_rows"] * 6 + ["input_gradient_rows"] * 6
+    counted.clear()
+    ours.measure(START)
+    assert counted == ["forward_rows"] * 6
+
+
+# -- the two forms -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("losses", [ONE, ALL], ids=["one loss", "nine losses"])
+@pytest.mark.parametrize("pooling", ["max", "max-ceil", "average"])
+@pytest.mark.parametrize("preset", ["paper", "neural-style"])
+def test_fused_and_plain_agree_in_float64(losses, pooling, preset):
+    fused, plain = (
+        objective(pooling=pooling, preset=preset, plain=plain, **losses) for plain in (False, True)
+    )
+    (loss, dx), (expected, expected_dx) = fused(START), plain(START)
+    assert loss == pytest.approx(expected, rel=1e-12)
+    assert fused.losses == pytest.approx(plain.losses, rel=1e-11)
+    assert np.linalg.norm(dx - expected_dx) <= 1e-10 * np.linalg.norm(expected_dx)
+    assert fused.measure(START) == loss
+    assert list(fused.losses) == list(plain.losses)
+
+
+def test_which_form_it_is_stands_in_the_network():
+    fused, plain = objective(), objective(plain=True)
+    assert isinstance(fused.network, nn.Fused)
+    assert not isinstance(plain.network, nn.Fused)
+    assert "FusedConv2d" in repr(fused.network)
+    assert plain.network["style/relu1_1"] in plain.modules
+    assert fused.network["style/relu1_1"] in fused.modules
+
+
+def test_fused_and_plain_agree_on_vgg16_in_float32():
+    content, style = smooth_picture(4, 60, 64), smooth_picture(5, 64, 50)
+    fused, plain = (
+        Objective(content, style, network="vgg16", preset="paper", tv_weight=1.0, size=64, plain=plain)
+        for plain in (False, True)
+    )
+    image = random_start(6, fused.shape)
+    (loss, dx), (expected, expected_dx) = fused(image), plain(image)
+    assert dx.dtype == expected_dx.dtype == np.float32
+    assert loss == pytest.approx(expected, rel=1e-5)
+    # where a maximum or a ReLU is decided by rounding, an element may go the other way
+    assert np.linalg.norm(dx - expected_dx) <= 1e-2 * np.linalg.norm(expected_dx)
+    assert "winograd" in fused.algorithms.values()
+    assert fused.algorithms == plain.algorithms
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["fused", "plain"])
+def test_a_complex_step_goes_through_the_objective(plain):
+    ours = objective(plain=plain, **ALL)
+    _, dx = ours(START)
+    u = np.random.default_rng(0).standard_normal(START.shape)
+    with np.errstate(under="ignore"):
+        moved = ours.measure(START + 1e-30j * u)
+    assert moved.imag / 1e-30 == pytest.approx(np.sum(dx * u), rel=1e-10)
+    loss, again = ours(START)
+    assert loss == pytest.approx(moved.real, rel=1e-12)
+    np.testing.assert_array_equal(again, dx)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_any_number_of_threads_gives_the_same_bits(monkeypatch, dtype, pooling):
+    monkeypatch.setattr(conv_winograd, "BAND_TILES", 5)
+    for module in (conv_planes, conv_matmul):
+        monkeypatch.setattr(module, "BAND_BYTES", 2**15)
+    ours = objective(dtype=dtype, pooling=pooling, **(ALL | {"content_layers": "conv3_1", "size": 64}))
+    image, answers = random_start(7, ours.shape), []
+    for threads in (1, 2, 3, 8):
+        with thread_limit(threads):
+            answers.append(ours(image))
+    assert ("winograd" in ours.algorithms.values()) == (dtype == "float32")
+    for loss, dx in answers[1:]:
+        assert loss == answers[0][0]
+        np.testing.assert_array_equal(dx, answers[0][1])
 
 
 def test_the_way_back_begins_with_zeros(monkeypatch):
@@ -218,7 +315,7 @@ def test_the_slope_of_the_reported_loss_is_that_of_the_gradient(preset):
 
 
 def test_measuring_alone_gives_the_same_loss_and_goes_no_way_back(calls):
-    small = objective()
+    small = objective(plain=True)
     loss, _ = small(START)
     calls.clear()
     assert small.measure(START) == loss

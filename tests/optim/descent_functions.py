@@ -36,6 +36,12 @@ def rosenbrock(x):
     return float((100 * valley**2 + (1 - here) ** 2).sum()), gradient.reshape(x.shape)
 
 
+def wide(x):
+    """Sum a cosh x with a from 1 to 12: smooth, convex, and no quadratic; the minimum is 78, at 0."""
+    a = np.arange(1, x.size + 1, dtype=x.dtype).reshape(x.shape)
+    return float((a * np.cosh(x)).sum()), a * np.sinh(x)
+
+
 def start(dtype=float, seed=0):
     """Return a point away from all minima."""
     return np.random.default_rng(seed).uniform(-1, 1, SHAPE).astype(dtype)

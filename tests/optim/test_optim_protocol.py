@@ -2,18 +2,23 @@
 
 import numpy as np
 import pytest
-from descent_functions import Recorded, quadratic, rosenbrock, start
+from descent_functions import Recorded, quadratic, rosenbrock, start, wide
 
 from nst_manual.errors import DivergedError, Interrupted
-from nst_manual.optim import Adam, GradientDescent, ScipyLBFGS
+from nst_manual.optim import LBFGS, Adam, GradientDescent, ScipyLBFGS
 
-OPTIMIZERS = {"adam": Adam(0.05), "gradient-descent": GradientDescent(0.001), "lbfgs": ScipyLBFGS()}
+OPTIMIZERS = {
+    "adam": Adam(0.05),
+    "gradient-descent": GradientDescent(0.001),
+    "lbfgs": LBFGS(),
+    "lbfgs-scipy": ScipyLBFGS(),
+}
 every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 
 
 def test_the_functions_have_the_gradients_that_they_say():
     x, step = start(), 1e-6
-    for function in (quadratic, rosenbrock):
+    for function in (quadratic, rosenbrock, wide):
         for index in np.ndindex(x.shape):
             moved = np.zeros_like(x)
             moved[index] = step

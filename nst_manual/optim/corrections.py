@@ -1,0 +1,126 @@
+"""What L-BFGS remembers: the last steps and the changes of the gradient along them.
+
+s = x' - x,   y = g' - g,   r = 1 / (s . y)          a pair for each of the last iterations, i = newest first
+
+H g, the product of the inverse Hessian that these pairs stand for with a vector, without the matrix
+(J. Nocedal, S. Wright, Numerical Optimization, 2nd edition, algorithm 7.4 and equation 7.20):
+
+    q = g
+    newest to oldest:   a_i = r_i s_i . q         q = q - a_i y_i
+    q = (s . y) / (y . y) q                       of the newest pair
+    oldest to newest:   b = r_i y_i . q           q = q + (a_i - b) s_i
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nst_manual.backend import array_module
+from nst_manual.errors import UsageError
+
+# A float32 sum of a million products is wrong in the sixth digit. So many at a time are summed by BLAS in
+# float32, and their sums in float64: seven digits, in a quarter of the time of a copy in float64.
+BLOCK = 65536
+
+# Sums below this may have lost terms to underflow in float32.
+SMALLEST = 1e-25
+
+# s . y must be above this share of |s| |y|: a direction without curvature, or with rounding for curvature,
+# would make H indefinite or huge.
+LEAST_CURVATURE = 1e-8
+
+
+def dot(a: Any, b: Any) -> float:
+    """Return the dot product of two flat arrays, summed in float64."""
+    xp = array_module(a)
+    # a GPU sums by halves, which is exact enough, and each block would be waited for
+    block = BLOCK if xp is np else max(a.size, 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = sum(float(a[i : i + block].dot(b[i : i + block])) for i in range(0, a.size, block))
+    if SMALLEST < abs(total) < math.inf:
+        return total
+    # squares leave the range of float32 where the weights of the losses are extreme
+    return float(a.astype(xp.float64).dot(b.astype(xp.float64)))
+
+
+class Corrections:
+    """The pairs, in two arrays that are written round and round.
+
+    Parameters
+    ----------
+    history : int
+        How many pairs are kept.
+    like : array (n,)
+        Gives length, type and place (NumPy or CuPy).
+
+    Attributes
+    ----------
+    s, y : array (history, n)
+    order : list of int
+        Rows in use, from the oldest pair to the newest.
+    curvature : list of float
+        s . y of each row.
+    scale : float
+        (s . y) / (y . y) of the newest pair.
+    """
+
+    def __init__(self, history: int, like: Any) -> None:
+        xp = array_module(like)
+        # zeros take no memory before they are written: a short run with a long history costs what it uses
+        self.s = xp.zeros((history, like.size), like.dtype)
+        self.y = xp.zeros((history, like.size), like.dtype)
+        self.order: list[int] = []
+        self.curvature = [0.0] * history
+        self.scale = 1.0
+        self._scratch = xp.empty_like(like)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def clear(self) -> None:
+        """Forget all pairs."""
+        self.order = []
+
+    def add(self, s: Any, y: Any) -> bool:
+        """Remember a pair in the place of the oldest one; refuse one without positive curvature."""
+        curvature, square = dot(s, y), dot(y, y)
+        if not curvature > LEAST_CURVATURE * math.sqrt(dot(s, s) * square):
+            return False
+        row = self.order.pop(0) if len(self.order) == len(self.s) else len(self.order)
+        self.s[row], self.y[row] = s, y
+        self.curvature[row], self.scale = curvature, curvature / square
+        self.order.append(row)
+        return True
+
+    def multiply(self, q: Any) -> None:
+        """Replace q (n,) by H q, in place; without pairs H is the identity."""
+        if not self.order:
+            return
+        a = {}
+        for i in reversed(self.order):
+            a[i] = dot(self.s[i], q) / self.curvature[i]
+            self._add_multiple(q, -a[i], self.y[i])
+        q *= self.scale
+        for i in self.order:
+            b = dot(self.y[i], q) / self.curvature[i]
+            self._add_multiple(q, a[i] - b, self.s[i])
+
+    def _add_multiple(self, q: Any, factor: float, row: Any) -> None:
+        """Add factor * row to q without allocating."""
+        array_module(q).multiply(row, factor, out=self._scratch)
+        q += self._scratch
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of the pairs, from the oldest to the newest."""
+        return {"s": self.s[self.order], "y": self.y[self.order]}  # by a list of rows: that copies
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Remember the pairs of a state; there must be none yet."""
+        count = len(state["s"])
+        if count > len(self.s):
+            raise UsageError("L-BFGS", f"the state has {count} corrections, and {len(self.s)} are kept")
+        for s, y in zip(state["s"], state["y"], strict=True):
+            self.add(s, y)
