@@ -327,7 +327,7 @@ def test_every_option_refuses_nonsense_with_its_flag(name):
         ("noise_std", (0, 60), (-1,)),
         ("dtype", ("float32", "float64"), ("float16", "complex128", np.float32)),
         ("pooling", ("max", "max-ceil", "average"), ("mean",)),
-        ("optimizer", ("lbfgs", "adam", "gradient-descent"), ("sgd",)),
+        ("optimizer", ("lbfgs", "lbfgs-scipy", "adam", "gradient-descent"), ("sgd",)),
         ("preset", tuple(PRESETS), ("johnson",)),
         ("network", ("vgg16", "vgg19"), ("vgg18", "resnet50")),
     ],

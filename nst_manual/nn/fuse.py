@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,9 @@ def fuse(network: Sequential) -> Fused:
     Where another module stands between them - a loss that wants to see the convolution's output - they stay
     apart. The new network uses the modules of the old one, their parameters included; losses are read off
     either. It computes the same, to rounding, and cannot be trained.
+
+    Nor can the old network any more where the new one has run and keeps weights prepared: their arrays are
+    read-only then (`FusedConv2d`). Train first, or give the network that is to be trained copies of them.
 
     Raises
     ------
@@ -54,6 +59,7 @@ class Fused(Sequential):
     def __init__(self, *modules: Module) -> None:
         super().__init__(*modules)
         self._memory: Any = None
+        self._planned: dict[Module, dict[str, Any]] = {}  # what `planned` of each module is during a pass
         self._key: Any = None
         self._top: Any = None
         self._spent = True
@@ -61,64 +67,79 @@ class Fused(Sequential):
     def update_output(self, x: Any) -> Any:
         """Compute y."""
         self._arrange(x)
+        self._spent = True  # a pass that fails leaves nothing for the way back
+        with self._lent():
+            y = super().update_output(x)
         self._spent = False
-        return super().update_output(x)
+        return y
 
     def update_grad_input(self, x: Any, dy: Any) -> Any:
         """Compute dx; the way back consumes what the pass forward left, and a second one needs another."""
-        if self._spent:
+        if self._spent or self._key != self._key_for(x):
             self.update_output(x)
         self._spent = True
-        if self.modules and self.modules[-1].passes_through:  # the first to add in place must not add to ours
-            if self._top is None or self._top.shape != dy.shape or self._top.dtype != dy.dtype:
-                self._top = array_module(dy).empty(dy.shape, dy.dtype)
-            self._top[...] = dy
-            dy = self._top
+        # losses add to dy in place, also behind a last module that only hands it on: not to the caller's
+        if self._top is None or self._top.shape != dy.shape or self._top.dtype != dy.dtype:
+            self._top = array_module(dy).empty(dy.shape, dy.dtype)
+        self._top[...] = dy
+        dy = self._top
         remade = self.plan.remade if self.plan else {}
         inputs = self._inputs(x)
-        try:
-            self._set_in_place(True)
+        with self._lent():
             for index in reversed(range(len(self.modules))):
                 if index in remade:
                     again = remade[index]
                     self.modules[again].update_output(inputs[again])
                 dy = self.step_back(index, inputs[index], dy)
-        finally:
-            self._set_in_place(False)
         self.grad_input = dy
         return dy
 
-    def _set_in_place(self, value: bool) -> None:
-        """Let losses add to dy itself, for this pass: in the plain list the array may be the caller's."""
-        for module in self.modules:
-            if module.passes_through:
-                module.in_place = value
+    @contextmanager
+    def _lent(self) -> Iterator[None]:
+        """Lend the modules their places in the shared memory, and let losses add to dy itself.
+
+        For one way only: the plain list and other networks may have the same modules, and know no plan; there
+        dy may be the caller's.
+        """
+        try:
+            for module in self.modules:
+                module.planned = self._planned.get(module)
+                if module.passes_through:
+                    module.in_place = True
+            yield
+        finally:
+            for module in self.modules:
+                module.planned = None
+                if module.passes_through:
+                    module.in_place = False
+
+    def _key_for(self, x: Any) -> tuple[Any, ...]:
+        """Return all that the plan for an input depends on."""
+        return x.shape, x.dtype, {value.dtype for _, value, _ in self.parameters()}, [*self.modules]
 
     def _arrange(self, x: Any) -> None:
-        """Give the modules their places in the shared memory, for an input like x."""
-        key = x.shape, x.dtype
+        """Plan the memory for an input like x, unless the plan there is fits."""
+        key = self._key_for(x)
         if key == self._key:
             return
-        self._key = None  # half done is not done
-        xp = array_module(x)
-        dtypes = {value.dtype for _, value, _ in self.parameters()} | {x.dtype}
-        for module in self.modules:
-            module.planned = None
-        self.plan = self._memory = None
+        self._release()  # also, half done is not done
         known = all(module.has_buffers or module.passes_through for module in self.modules)
-        if known and len(dtypes) == 1 and x.dtype.kind == "f":
+        if known and key[2] <= {x.dtype} and x.dtype.kind == "f":
             self.plan = make_plan(self.modules, x.shape, x.dtype)
-            self._memory = memory = xp.empty(self.plan.bytes, np.uint8)
+            self._memory = memory = array_module(x).empty(self.plan.bytes, np.uint8)
+            self._planned = {module: {} for module in self.modules}
             for buffer in self.plan.buffers:
                 size = int(np.prod(buffer.shape)) * buffer.dtype.itemsize
                 array = memory[buffer.offset : buffer.offset + size].view(buffer.dtype).reshape(buffer.shape)
-                buffer.module.planned = {**(buffer.module.planned or {}), buffer.name: array}
+                self._planned[buffer.module][buffer.name] = array
         self._key = key
+
+    def _release(self) -> None:
+        self._memory = self._key = self._top = self.plan = None
+        self._planned = {}
 
     def clear_state(self) -> None:
         """Free the memory."""
         super().clear_state()
-        for module in self.modules:
-            module.planned = None
-        self._memory = self._key = self._top = self.plan = None
+        self._release()
         self._spent = True

@@ -24,6 +24,12 @@ class FusedConv2d(Module):
     Bias, ReLU and pooling are done on a band of rows while it is in the cache. For the way back a byte is
     kept of each value (ReLU) or each window (max-pool).
 
+    Where the algorithm prepares the weight, and the network has planned no memory for that, the prepared form
+    is kept from pass to pass. What it was made of must not change then, so the weight becomes read-only, and
+    with it the arrays that it is a view of; to change the values, put another array in its place. Views that
+    the caller took before are out of reach, as are arrays of the GPU: whoever writes to those calls
+    `clear_state`.
+
     Parameters
     ----------
     conv : Conv2d
@@ -31,22 +37,14 @@ class FusedConv2d(Module):
     relu : ReLU, optional
     pool : MaxPool2d or AvgPool2d, optional
         Of windows that `can_pool` knows.
-
-    Attributes
-    ----------
-    keeps_output : bool
-        The output will still be there on the way back, so that the ReLU needs no mask; the network says so.
-    keeps_weight : bool
-        The weight as the algorithm prepares it is kept from pass to pass; the network says so.
     """
 
-    buffers = ("output", "grad_input", "code", "prepared")
+    buffers = ("output", "grad_input", "code", "kernels", "prepared")
     code: Any = None
+    kernels: Any = None
     prepared: tuple[Any, Any, Any] | None = None  # the weight prepared, its type, and the weight itself
     has_buffers = True
     needs_input = False
-    keeps_output = True
-    keeps_weight = False
 
     def __init__(self, conv: Conv2d, relu: ReLU | None = None, pool: Module | None = None) -> None:
         if pool is not None and not can_pool(pool):
@@ -61,8 +59,8 @@ class FusedConv2d(Module):
 
     @property
     def needs_output(self) -> bool:  # type: ignore[override]
-        """Whether the way back reads the output."""
-        return self.relu is not None and self.pool is None and self.keeps_output
+        """Whether the way back reads the output, unless it has a code."""
+        return self.relu is not None and self.pool is None
 
     def output_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape behind the last part."""
@@ -70,22 +68,29 @@ class FusedConv2d(Module):
             x_shape = part.output_shape(x_shape)
         return x_shape
 
-    def code_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...] | None:
-        """Return the shape of what is kept for the way back, a byte each, or None."""
+    def code_like(self, x_shape: tuple[int, ...], output_stays: bool) -> tuple[tuple, np.dtype] | None:
+        """Return shape and type of what is kept for the way back, a byte each, or None.
+
+        Parameters
+        ----------
+        x_shape : tuple of int
+        output_stays : bool
+            Whether the output will still be there on the way back, so that the ReLU needs no mask.
+        """
         if isinstance(self.pool, MaxPool2d):
-            return self.output_shape(x_shape)
-        if self.relu is None or self.needs_output:
+            return self.output_shape(x_shape), np.dtype("uint8")
+        if self.relu is None or (self.needs_output and output_stays):
             return None
-        return self.conv.output_shape(x_shape)
+        return self.conv.output_shape(x_shape), np.dtype(bool)
 
     def update_output(self, x: Any) -> Any:
         """Compute y."""
         dtype = self.conv.choose(x)
         y = self.buffer("output", self.output_shape(x.shape), dtype, x)
-        shape = self.code_shape(x.shape)
-        kind = "uint8" if isinstance(self.pool, MaxPool2d) else "bool"
-        code = None if shape is None else self.buffer("code", shape, kind, x)
-        sink = self._sink(y, code, self.conv.output_shape(x.shape)[2])
+        # a network that has no place for a mask has one for the output until then
+        like = self.code_like(x.shape, output_stays="code" not in (self.planned or {}))
+        self.code = None if like is None else self.buffer("code", *like, x)
+        sink = self._sink(y, self.code, self.conv.output_shape(x.shape)[2])
         forward_rows(self.conv.chosen, ArraySource(x), self._weight(dtype), sink, self.conv.geometry)
         return y
 
@@ -101,20 +106,20 @@ class FusedConv2d(Module):
     def _weight(self, dtype: Any) -> Any:
         """Return the weight as the algorithm wants it: itself, prepared for this pass, or prepared and kept.
 
-        What has been prepared from a weight must not outlive its values: the array is made read-only, and
-        another array in its place is prepared anew.
+        What was made writeable again since may have been written, and is prepared anew.
         """
-        weight, kernels = self.conv.weight, (self.planned or {}).get("kernels")
-        algorithm = get_algorithm(self.conv.chosen)
-        if kernels is not None:
-            return algorithm.prepare(weight, kernels)
-        if not self.keeps_weight:
+        weight, algorithm = self.conv.weight, get_algorithm(self.conv.chosen)
+        if self.planned is None or not hasattr(algorithm, "prepare"):
             self.prepared = None
             return weight
-        if self.prepared is None or self.prepared[1] != dtype or self.prepared[2] is not weight:
-            if isinstance(weight, np.ndarray):
-                weight.flags.writeable = False
-            empty = array_module(weight).empty(algorithm.prepared_shape(weight.shape), dtype)
+        shape = algorithm.prepared_shape(weight.shape)
+        if "kernels" in self.planned:
+            self.prepared = None
+            return algorithm.prepare(weight, self.buffer("kernels", shape, dtype, weight))
+        fits = self.prepared is not None and self.prepared[1] == dtype and self.prepared[2] is weight
+        if not fits or (isinstance(weight, np.ndarray) and weight.flags.writeable):
+            freeze(weight)
+            empty = array_module(weight).empty(shape, dtype)
             self.prepared = algorithm.prepare(weight, empty), dtype, weight
         return self.prepared[0]
 
@@ -128,10 +133,9 @@ class FusedConv2d(Module):
 
     def update_grad_input(self, x: Any, dy: Any) -> Any:
         """Compute dx; of x, the shape is enough."""
-        dx = self.buffer("grad_input", x.shape, dy.dtype, dy)
-        source = self._source(dy, self.conv.output_shape(x.shape))
         conv = self.conv
-        weight = self._weight(dx.dtype)
+        dx = self.buffer("grad_input", x.shape, np.result_type(dy.dtype, conv.weight.dtype), dy)
+        source, weight = self._source(dy, conv.output_shape(x.shape)), self._weight(dx.dtype)
         input_gradient_rows(conv.chosen, source, weight, ArraySink(dx), x.shape, conv.geometry)
         return dx
 
@@ -142,7 +146,7 @@ class FusedConv2d(Module):
             return fused.AvgUnpoolSource(dy, None if self.relu is None else self.code, shape)
         if self.relu is None:
             return ArraySource(dy)
-        return fused.ReLUSource(dy, y=self.output) if self.needs_output else fused.ReLUSource(dy, self.code)
+        return fused.ReLUSource(dy, self.code, self.output)
 
     def acc_grad_parameters(self, x: Any, dy: Any) -> None:
         """Raise: what is fused is not trained."""
@@ -170,3 +174,10 @@ def can_pool(module: Module) -> bool:
         return False
     geometry = module.kernel_size, module.stride, module.padding, getattr(module, "dilation", (1, 1))
     return geometry == ((2, 2), (2, 2), (0, 0), (1, 1)) and not module.ceil_mode
+
+
+def freeze(array: Any) -> None:
+    """Make an array read-only, and those that it is a view of: through them, its values could change."""
+    while isinstance(array, np.ndarray):
+        array.flags.writeable = False
+        array = array.base

@@ -51,7 +51,10 @@ class Module:
 
     output: Any = None
     grad_input: Any = None
-    planned: dict[str, Any] | None = None  # name -> the array that the network has for a buffer
+    # name -> the array that the network has for a buffer, while a pass of that network lasts
+    planned: dict[str, Any] | None = None
+    # name -> the array that the module has made; `output` and the like may be the network's, or another's
+    _made: dict[str, Any] | None = None
     _input: Any = None
 
     def forward(self, x: Any) -> Any:
@@ -109,15 +112,23 @@ class Module:
 
     def clear_state(self) -> None:
         """Free the buffers; the next forward makes them anew."""
-        self._input = None
+        self._input = self._made = None
         for name in self.buffers:
             setattr(self, name, None)
 
     def buffer(self, name: str, shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
-        """Return the named buffer, made anew (empty, where `like` lives) unless shape and type fit."""
-        array = getattr(self, name) if self.planned is None else self.planned.get(name)
-        if array is None or array.shape != tuple(shape) or array.dtype != dtype:
-            array = array_module(like).empty(shape, dtype)
+        """Return the named buffer, the network's or the module's own, made anew unless shape and type fit.
+
+        Its values are undefined; a new one lives where `like` does.
+        """
+        if self._made is None:
+            self._made = {}
+        for arrays in (self.planned or {}, self._made):
+            array = arrays.get(name)
+            if array is not None and array.shape == tuple(shape) and array.dtype == dtype:
+                break
+        else:
+            array = self._made[name] = array_module(like).empty(shape, dtype)
         setattr(self, name, array)
         return array
 

@@ -5,7 +5,7 @@ buffer is needed in one or two spans of steps, from the one that writes it to th
 
     output         to the next module; to the way back too, if a loss or the module itself reads it there
     code           what is kept of each value or window, a byte, until the module's own way back
-    kernels        the weights as the algorithm wants them, in the module's own two steps
+    kernels        the weights as the algorithm wants them, in the steps in which the module runs
     grad_input     until the module before has read it
 
 Two buffers whose spans do not meet may lie in the same place. A large output that is cheap to make - that of
@@ -60,6 +60,8 @@ class Buffer:
 class Plan:
     """The buffers with their places, the bytes that they share, and those of weights that are kept besides.
 
+    A module that prepares its weights and has no buffer "kernels" here keeps them.
+
     `remade` says which modules run forward again before which step of the way back: index of the module that
     reads -> index of the module that is run.
     """
@@ -71,7 +73,7 @@ class Plan:
 
 
 def make_plan(modules: Sequence[Module], x_shape: tuple[int, ...], dtype: Any) -> Plan:
-    """Return the plan for an input of that shape; sets `keeps_output` and `keeps_weight` of fused modules.
+    """Return the plan for an input of that shape.
 
     Parameters
     ----------
@@ -91,8 +93,8 @@ def _make_plan(modules: Sequence[Module], x_shape: tuple[int, ...], dtype: Any, 
     """Return the plan with or without kept weights."""
     n, dtype = len(modules), np.dtype(dtype)
     real = [i for i in range(n) if not modules[i].passes_through]
-    after = dict(zip(real, [*real[1:], n], strict=True))  # the next module that makes an output of its own
-    before = dict(zip(real, [-1, *real[:-1]], strict=True))
+    after = dict(zip(real, [*real, n][1:], strict=True))  # the next module that makes an output of its own
+    before = dict(zip(real, [-1, *real][:-1], strict=True))
     plan = Plan([])
     outputs: dict[int, Buffer] = {}
     for i in real:
@@ -100,24 +102,26 @@ def _make_plan(modules: Sequence[Module], x_shape: tuple[int, ...], dtype: Any, 
         x_shape = module.output_shape(shape)
         # who reads the output on the way back; of these the last to come is the first to read
         readers = [j for j in range(i + 1, min(after[i] + 1, n)) if modules[j].needs_input]
+        code, kernels = None, None
         if isinstance(module, FusedConv2d):
-            module.keeps_output = bool(readers)
-            if (code := module.code_shape(shape)) is not None:
-                plan.buffers.append(Buffer(module, "code", code, np.dtype("uint8"), [(i, 2 * n - 1 - i)]))
-            kernels, small = module.prepared_weight(shape, dtype)
-            module.keeps_weight = keep and small
-            if kernels is not None:
-                if module.keeps_weight:
-                    plan.kept += math.prod(kernels) * dtype.itemsize
-                else:
-                    spans = [(i, i), (2 * n - 1 - i, 2 * n - 1 - i)]
-                    plan.buffers.append(Buffer(module, "kernels", kernels, dtype, spans))
+            if (code := module.code_like(shape, bool(readers))) is not None:
+                plan.buffers.append(Buffer(module, "code", *code, [(i, 2 * n - 1 - i)]))
+            prepared, small = module.prepared_weight(shape, dtype)
+            if prepared is not None and keep and small:
+                plan.kept += math.prod(prepared) * dtype.itemsize
+            elif prepared is not None:
+                kernels = Buffer(module, "kernels", prepared, dtype, [(i, i), (2 * n - 1 - i,) * 2])
+                plan.buffers.append(kernels)
         out = Buffer(module, "output", x_shape, dtype, [(i, min(after[i], n))])
-        last = 2 * n - 1 - i if module.needs_output else max((2 * n - 1 - j for j in readers), default=i)
+        last = max((2 * n - 1 - j for j in readers), default=i)
+        if module.needs_output and code is None:
+            last = 2 * n - 1 - i
         if readers and _remake(module, out):
             first = 2 * n - 1 - readers[-1]
             plan.remade[readers[-1]] = i
             out.spans.append((first, max(first, last)))
+            if kernels is not None:
+                kernels.spans.append((first, first))
             if before[i] in outputs:  # its own input has to be there again
                 outputs[before[i]].spans.append((i, first))
         elif last > i:

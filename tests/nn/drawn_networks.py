@@ -4,7 +4,7 @@ A draft is what a network is made of, as text: `conv`, `relu`, a pooling, losses
 form that is compared, since modules hold state.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hypothesis import strategies as st
@@ -77,6 +77,29 @@ class Draft:
         for module in self.build():
             top = module.output_shape(top)
         return (rng.standard_normal(side).astype(self.dtype) for side in (shape, top))
+
+
+# a network of the VGG kind, and its relatives
+CONV = ("conv", 4, 3, True)
+BLOCK = (CONV, "relu", "style")
+VGG = Draft(("preprocess", "tv", *BLOCK, *BLOCK, "max", CONV, "relu", "content", "style"), (1, 11, 10, 3))
+VARIETY = {
+    "losses at relu layers": VGG,
+    "average pooling": replace(
+        VGG, rows=(CONV, "relu", "average", "style", CONV, "average", "content", CONV, "relu")
+    ),
+    "losses at conv layers": replace(
+        VGG, rows=(CONV, "style", "relu", "max", CONV, "content", "max", CONV, "style", "relu")
+    ),
+    "losses at pool layers": replace(
+        VGG, rows=(CONV, "relu", "max", "style", CONV, "max", "content", "style")
+    ),
+    "no losses": replace(VGG, rows=("preprocess", CONV, "relu", CONV, "relu", "max", CONV)),
+    "ceil mode": replace(VGG, rows=("preprocess", CONV, "relu", "max-ceil", "style", CONV, "average-ceil")),
+    "relu and pooling alone": replace(VGG, rows=("relu", "style", "max", "tv", "relu", "average", "relu")),
+    "two images": replace(VGG, x=(2, 9, 12, 3)),
+    "losses first": replace(VGG, rows=("tv", "content", CONV, "relu", "max")),
+}
 
 
 def answer(network, x, dy=None):

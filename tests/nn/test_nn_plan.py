@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drawn_networks import Draft, answer, assert_same, drafts
+from drawn_networks import CONV, VGG, answer, assert_same, drafts
 from drawn_settings import examples
 from hypothesis import given
 from smooth_pictures import random_start, smooth_picture
@@ -16,25 +16,6 @@ from nst_manual import Objective
 from nst_manual.nn import fuse, plan
 from nst_manual.nn.plan import ALIGNMENT, Buffer, make_plan
 
-CONV = ("conv", 4, 3, True)
-VGG = Draft(
-    (
-        "preprocess",
-        "tv",
-        CONV,
-        "relu",
-        "style",
-        CONV,
-        "relu",
-        "style",
-        "max",
-        CONV,
-        "relu",
-        "content",
-        "style",
-    ),
-    (1, 11, 10, 3),
-)
 AVERAGE = replace(
     VGG, rows=("preprocess", CONV, "relu", "average", "style", CONV, "relu", CONV, "relu", "average", CONV)
 )

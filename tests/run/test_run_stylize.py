@@ -9,6 +9,7 @@ from small_run import SMALL, pictures
 import nst_manual as nst
 from nst_manual.errors import DivergedError, UsageError
 from nst_manual.images import to_uint8
+from nst_manual.kernels.conv import ALGORITHMS
 
 
 def test_the_loss_falls_and_the_result_says_what_became_of_it():
@@ -35,16 +36,13 @@ def test_the_loss_of_the_saved_picture_is_that_of_its_rounded_pixels():
 def test_history_has_what_the_log_promises_for_every_evaluation():
     result = nst.stylize(*pictures(), **SMALL)
     assert [record["evaluation"] for record in result.history] == list(range(1, len(result.history) + 1))
+    keys = {"evaluation", "iteration", "loss", "losses", "gradient_norm", "seconds", "size"}
+    first, *others = result.history
+    assert set(first) == keys | {"algorithms"}  # they stay the same: once is enough
+    assert all(set(record) == keys for record in others)
+    assert list(first["algorithms"]) == ["conv1_1", "conv2_1"]
+    assert set(first["algorithms"].values()) <= set(ALGORITHMS)
     for record in result.history:
-        assert set(record) == {
-            "evaluation",
-            "iteration",
-            "loss",
-            "losses",
-            "gradient_norm",
-            "seconds",
-            "size",
-        }
         assert record["loss"] == pytest.approx(sum(record["losses"].values()))
         assert record["gradient_norm"] > 0
         assert record["seconds"] > 0
