@@ -139,7 +139,8 @@ def test_every_thread_has_scratch_of_its_own():
     with thread_limit(2):
         parallel(part, [(0,), (1,)])
     assert not np.shares_memory(*theirs)
-    assert not any(np.shares_memory(mine, array) for array in theirs)
+    # the caller is one of the two that work
+    assert sum(np.shares_memory(mine, array) for array in theirs) == 1
     assert (mine == 1).all()
 
 

@@ -69,6 +69,7 @@ def forward_rows(
     size = output_shape(x.shape, (kh, kw), stride, padding, dilation)
     matrix = w.reshape(-1, o).astype(y.dtype, copy=False)  # (kh kw C, O)
     width = (size[1] - 1) * stride[1] + dilation[1] * (kw - 1) + 1
+    width = max(width, padding[1] + x.shape[2])  # rows are read whole, though the last window may end before
 
     def band(n: int, top: int, bottom: int) -> None:
         rows = bottom - top

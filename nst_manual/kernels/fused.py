@@ -156,10 +156,13 @@ class AvgPoolSink(_PoolSink):
 def _larger(a: Any, b: Any, out: Any, wins: Any) -> None:
     """Write max(a, b), and whether b wins: being larger, or NaN."""
     xp = array_module(a)
-    xp.greater(b, a, out=wins)
-    xp.maximum(a, b, out=out)
+    xp.greater(b.real, a.real, out=wins)
     nan = xp.not_equal(b, b, out=scratch("nan", wins.shape, bool, a))
     xp.logical_or(wins, nan, out=wins)
+    if a.dtype.kind == "c":  # goes by its real part, for a complex step
+        out[...] = xp.where(wins, b, a)
+    else:
+        xp.maximum(a, b, out=out)
 
 
 class ReLUSource:

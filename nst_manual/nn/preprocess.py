@@ -6,8 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from nst_manual.backend import parallel
+from nst_manual.kernels.rows import band_slices
 from nst_manual.nn.module import Module
 from nst_manual.store import Preprocessing
+
+BAND_ROWS = 64
 
 
 class Preprocess(Module):
@@ -37,14 +41,22 @@ class Preprocess(Module):
         """Compute y."""
         self.expect_images(x, 3)
         y = self.buffer("output", x.shape, np.result_type(x.dtype, self.factor.dtype), x)
-        np.multiply(x[..., :: self.step], self.factor, out=y)
-        y -= self.shift
+
+        def band(rows: slice) -> None:
+            np.multiply(x[:, rows, :, :: self.step], self.factor, out=y[:, rows])
+            y[:, rows] -= self.shift
+
+        parallel(band, ((rows,) for rows in band_slices(x.shape[1], BAND_ROWS)))
         return y
 
     def update_grad_input(self, x: Any, dy: Any) -> Any:
         """Compute dx."""
         dx = self.buffer("grad_input", x.shape, dy.dtype, dy)
-        np.multiply(dy, self.factor, out=dx[..., :: self.step])
+
+        def band(rows: slice) -> None:
+            np.multiply(dy[:, rows], self.factor, out=dx[:, rows, :, :: self.step])
+
+        parallel(band, ((rows,) for rows in band_slices(dy.shape[1], BAND_ROWS)))
         return dx
 
     def describe(self) -> str:
