@@ -141,7 +141,6 @@ def test_every_thread_has_scratch_of_its_own():
     assert not np.shares_memory(*theirs)
     # the caller is one of the two that work
     assert sum(np.shares_memory(mine, array) for array in theirs) == 1
-    assert (mine == 1).all()
 
 
 def test_numpy_arrays_are_for_numpy():
