@@ -109,18 +109,32 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any, like: Any = None) -> 
     Kernels call it inside their bands: the memory is the thread's, kept from band to band and from call to
     call, so that nothing large is allocated again. It never leaves the band. `like` says where it lives.
     """
-    dtype = np.dtype(dtype)
     if array_module(like) is not np:
         return array_module(like).empty(shape, dtype)  # CuPy has a pool of its own
+    key = name, shape, dtype  # a band asks a dozen times, mostly for what the last band asked
+    if (array := _scratch.last.get(key)) is not None:
+        return array
+    dtype = np.dtype(dtype)
     wanted = math.prod(shape) * dtype.itemsize
-    held: dict[str, np.ndarray] = _scratch.__dict__.setdefault("held", {})
-    if name not in held or held[name].size < wanted:
-        held[name] = np.empty(0, np.uint8)  # lets go of the old before it asks for the new
-        held[name] = np.empty(wanted, np.uint8)
-    return held[name][:wanted].view(dtype).reshape(shape)
+    if len(_scratch.last) > 100 or _scratch.bytes.get(name, np.empty(0)).size < wanted:
+        _scratch.last.clear()  # those views would hold what is let go of here
+    if name not in _scratch.bytes or _scratch.bytes[name].size < wanted:
+        _scratch.bytes[name] = np.empty(0, np.uint8)
+        _scratch.bytes[name] = np.empty(wanted, np.uint8)
+    array = _scratch.bytes[name][:wanted].view(dtype).reshape(shape)
+    _scratch.last[key] = array
+    return array
 
 
-_scratch = threading.local()
+class _Scratch(threading.local):
+    """A thread's memory by name, and the arrays that were last made of it."""
+
+    def __init__(self) -> None:
+        self.bytes: dict[str, np.ndarray] = {}
+        self.last: dict[tuple, np.ndarray] = {}
+
+
+_scratch = _Scratch()
 
 
 class _Pool:

@@ -113,9 +113,10 @@ class MaxPoolSink(_PoolSink):
         shape = y.shape
         upper, lower = (scratch(f"{row} maxima", shape, self.dtype, y) for row in ("upper", "lower"))
         first, second, below = (scratch(f"{row} wins", shape, bool, y) for row in ("upper", "lower", "row"))
-        _larger(quads[0], quads[1], upper, first)
-        _larger(quads[2], quads[3], lower, second)
-        _larger(upper, lower, y, below)
+        # with ReLU, a window with NaN has no winner whatever these say
+        _larger(quads[0], quads[1], upper, first, nan=not self.rectified)
+        _larger(quads[2], quads[3], lower, second, nan=not self.rectified)
+        _larger(upper, lower, y, below, nan=not self.rectified)
         # code = 2 + second where below, else first: by bits, which costs a tenth of a branch
         first, second, below = (wins.view(xp.uint8) for wins in (first, second, below))
         second |= xp.uint8(2)
@@ -153,12 +154,12 @@ class AvgPoolSink(_PoolSink):
         y /= 4
 
 
-def _larger(a: Any, b: Any, out: Any, wins: Any) -> None:
-    """Write max(a, b), and whether b wins: being larger, or NaN."""
+def _larger(a: Any, b: Any, out: Any, wins: Any, nan: bool = True) -> None:
+    """Write max(a, b), and whether b wins: being larger, or NaN if that is to be looked for."""
     xp = array_module(a)
     xp.greater(b.real, a.real, out=wins)
-    nan = xp.not_equal(b, b, out=scratch("nan", wins.shape, bool, a))
-    xp.logical_or(wins, nan, out=wins)
+    if nan:
+        xp.logical_or(wins, xp.not_equal(b, b, out=scratch("nan", wins.shape, bool, a)), out=wins)
     if a.dtype.kind == "c":  # goes by its real part, for a complex step
         out[...] = xp.where(wins, b, a)
     else:

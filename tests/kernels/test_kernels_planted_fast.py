@@ -303,8 +303,8 @@ def test_a_wrong_sink_or_source_is_found(case, bug):
 def test_a_tie_between_the_rows_of_a_window_that_goes_to_the_lower_is_found(case, monkeypatch):
     larger = fused._larger
 
-    def wrong(a, b, out, wins):
-        larger(a, b, out, wins)
+    def wrong(a, b, out, wins, nan):
+        larger(a, b, out, wins, nan)
         wins |= a == b
 
     monkeypatch.setattr(fused, "_larger", wrong)
