@@ -128,22 +128,46 @@ def prepared_shape(name: str, problem: Problem) -> tuple[int, ...] | None:
     return algorithm.prepared_shape(problem.w_shape) if hasattr(algorithm, "prepare") else None
 
 
-def forward_rows(name: str, x: Source, w: Any, y: Sink, geometry: tuple[Pair, Pair, Pair, int]) -> None:
+def work_size(name: str, problem: Problem) -> int:
+    """Return how many numbers of the problem's type an algorithm wants to work in, forward or backward."""
+    algorithm = get_algorithm(name)
+    if not hasattr(algorithm, "work_size"):
+        return 0
+    itemsize = np.dtype(problem.dtype).itemsize
+    sizes = problem.size, problem.x_shape[1:3]
+    return max(algorithm.work_size(size, problem.w_shape, itemsize) for size in sizes)
+
+
+def forward_rows(
+    name: str,
+    x: Source,
+    w: Any,
+    y: Sink,
+    geometry: tuple[Pair, Pair, Pair, int],
+    work: Any = None,
+) -> None:
     """Run an algorithm forward from a source to a sink, through whole arrays if it knows no rows."""
     algorithm = get_algorithm(name)
     if hasattr(algorithm, "forward_rows"):
-        algorithm.forward_rows(x, w, y, *geometry)
+        algorithm.forward_rows(x, w, y, *geometry, **({} if work is None else {"work": work}))
     else:
         _hand_over(algorithm.forward(_whole(x), w, None, *geometry), y)
 
 
 def input_gradient_rows(
-    name: str, dy: Source, w: Any, dx: Sink, x_shape: tuple[int, ...], geometry: tuple[Pair, Pair, Pair, int]
+    name: str,
+    dy: Source,
+    w: Any,
+    dx: Sink,
+    x_shape: tuple[int, ...],
+    geometry: tuple[Pair, Pair, Pair, int],
+    work: Any = None,
 ) -> None:
     """Run an algorithm backward from a source to a sink, through whole arrays if it knows no rows."""
     algorithm = get_algorithm(name)
     if hasattr(algorithm, "input_gradient_rows"):
-        algorithm.input_gradient_rows(dy, w, dx, x_shape, *geometry)
+        work = {} if work is None else {"work": work}
+        algorithm.input_gradient_rows(dy, w, dx, x_shape, *geometry, **work)
     else:
         _hand_over(algorithm.input_gradient(_whole(dy), w, x_shape, *geometry), dx)
 

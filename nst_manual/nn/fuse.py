@@ -128,6 +128,8 @@ class Fused(Sequential):
             self.plan = make_plan(self.modules, x.shape, x.dtype)
             self._memory = memory = array_module(x).empty(self.plan.bytes, np.uint8)
             self._planned = {module: {} for module in self.modules}
+            for module in self.plan.keeps:
+                self._planned[module]["keep"] = True
             for buffer in self.plan.buffers:
                 size = int(np.prod(buffer.shape)) * buffer.dtype.itemsize
                 array = memory[buffer.offset : buffer.offset + size].view(buffer.dtype).reshape(buffer.shape)

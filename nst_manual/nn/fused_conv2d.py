@@ -9,7 +9,13 @@ import numpy as np
 from nst_manual.backend import array_module
 from nst_manual.errors import UsageError
 from nst_manual.kernels import fused
-from nst_manual.kernels.conv import forward_rows, get_algorithm, input_gradient_rows, prepared_shape
+from nst_manual.kernels.conv import (
+    forward_rows,
+    get_algorithm,
+    input_gradient_rows,
+    prepared_shape,
+    work_size,
+)
 from nst_manual.kernels.rows import ArraySink, ArraySource, Sink, Source
 from nst_manual.nn.avg_pool2d import AvgPool2d
 from nst_manual.nn.conv2d import Conv2d
@@ -91,7 +97,8 @@ class FusedConv2d(Module):
         like = self.code_like(x.shape, output_stays="code" not in (self.planned or {}))
         self.code = None if like is None else self.buffer("code", *like, x)
         sink = self._sink(y, self.code, self.conv.output_shape(x.shape)[2])
-        forward_rows(self.conv.chosen, ArraySource(x), self._weight(dtype), sink, self.conv.geometry)
+        weight, work = self._weight(dtype), self._work(dtype)
+        forward_rows(self.conv.chosen, ArraySource(x), weight, sink, self.conv.geometry, work)
         return y
 
     def prepared_weight(self, x_shape: tuple[int, ...], dtype: Any) -> tuple[tuple[int, ...] | None, bool]:
@@ -103,17 +110,27 @@ class FusedConv2d(Module):
         shape = prepared_shape(name, problem)
         return shape, shape is not None and get_algorithm(name).worth_keeping(problem.size)
 
+    def work_size(self, x_shape: tuple[int, ...], dtype: Any) -> int:
+        """Return how many numbers the algorithm wants to work in."""
+        return work_size(self.conv.algorithm_for(x_shape, dtype), self.conv.problem(x_shape, dtype))
+
+    def _work(self, dtype: Any) -> Any:
+        """Return what the network lends the algorithm to work in, or None."""
+        work = (self.planned or {}).get("work")
+        return work if work is not None and work.dtype == dtype else None
+
     def _weight(self, dtype: Any) -> Any:
         """Return the weight as the algorithm wants it: itself, prepared for this pass, or prepared and kept.
 
         What was made writeable again since may have been written, and is prepared anew.
         """
         weight, algorithm = self.conv.weight, get_algorithm(self.conv.chosen)
-        if self.planned is None or not hasattr(algorithm, "prepare"):
+        planned = self.planned or {}
+        if not hasattr(algorithm, "prepare") or not planned.keys() & {"kernels", "keep"}:
             self.prepared = None
             return weight
         shape = algorithm.prepared_shape(weight.shape)
-        if "kernels" in self.planned:
+        if "kernels" in planned:
             self.prepared = None
             return algorithm.prepare(weight, self.buffer("kernels", shape, dtype, weight))
         fits = self.prepared is not None and self.prepared[1] == dtype and self.prepared[2] is weight
@@ -136,7 +153,8 @@ class FusedConv2d(Module):
         conv = self.conv
         dx = self.buffer("grad_input", x.shape, np.result_type(dy.dtype, conv.weight.dtype), dy)
         source, weight = self._source(dy, conv.output_shape(x.shape)), self._weight(dx.dtype)
-        input_gradient_rows(conv.chosen, source, weight, ArraySink(dx), x.shape, conv.geometry)
+        work = self._work(dx.dtype)
+        input_gradient_rows(conv.chosen, source, weight, ArraySink(dx), x.shape, conv.geometry, work)
         return dx
 
     def _source(self, dy: Any, shape: tuple[int, ...]) -> Source:

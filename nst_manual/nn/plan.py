@@ -5,7 +5,7 @@ buffer is needed in one or two spans of steps, from the one that writes it to th
 
     output         to the next module; to the way back too, if a loss or the module itself reads it there
     code           what is kept of each value or window, a byte, until the module's own way back
-    kernels        the weights as the algorithm wants them, in the steps in which the module runs
+    kernels, work  the weights as the algorithm wants them, what it works in: in the steps in which it runs
     grad_input     until the module before has read it
 
 Two buffers whose spans do not meet may lie in the same place. A large output that is cheap to make - that of
@@ -58,9 +58,7 @@ class Buffer:
 
 @dataclass
 class Plan:
-    """The buffers with their places, the bytes that they share, and those of weights that are kept besides.
-
-    A module that prepares its weights and has no buffer "kernels" here keeps them.
+    """The buffers with their places, the bytes that they share, those of weights kept besides, and by whom.
 
     `remade` says which modules run forward again before which step of the way back: index of the module that
     reads -> index of the module that is run.
@@ -69,6 +67,7 @@ class Plan:
     buffers: list[Buffer]
     bytes: int = 0
     kept: int = 0
+    keeps: list[Module] = field(default_factory=list)
     remade: dict[int, int] = field(default_factory=dict)
 
 
@@ -102,16 +101,20 @@ def _make_plan(modules: Sequence[Module], x_shape: tuple[int, ...], dtype: Any, 
         x_shape = module.output_shape(shape)
         # who reads the output on the way back; of these the last to come is the first to read
         readers = [j for j in range(i + 1, min(after[i] + 1, n)) if modules[j].needs_input]
-        code, kernels = None, None
+        code, running = None, []  # buffers that are needed whenever the module runs
         if isinstance(module, FusedConv2d):
             if (code := module.code_like(shape, bool(readers))) is not None:
                 plan.buffers.append(Buffer(module, "code", *code, [(i, 2 * n - 1 - i)]))
             prepared, small = module.prepared_weight(shape, dtype)
+            work = module.work_size(shape, dtype)
             if prepared is not None and keep and small:
                 plan.kept += math.prod(prepared) * dtype.itemsize
-            elif prepared is not None:
-                kernels = Buffer(module, "kernels", prepared, dtype, [(i, i), (2 * n - 1 - i,) * 2])
-                plan.buffers.append(kernels)
+                plan.keeps.append(module)
+            elif prepared is not None and not work:
+                running.append(Buffer(module, "kernels", prepared, dtype, [(i, i), (2 * n - 1 - i,) * 2]))
+            if work:
+                running.append(Buffer(module, "work", (work,), dtype, [(i, i), (2 * n - 1 - i,) * 2]))
+            plan.buffers += running
         out = Buffer(module, "output", x_shape, dtype, [(i, min(after[i], n))])
         last = max((2 * n - 1 - j for j in readers), default=i)
         if module.needs_output and code is None:
@@ -120,8 +123,8 @@ def _make_plan(modules: Sequence[Module], x_shape: tuple[int, ...], dtype: Any, 
             first = 2 * n - 1 - readers[-1]
             plan.remade[readers[-1]] = i
             out.spans.append((first, max(first, last)))
-            if kernels is not None:
-                kernels.spans.append((first, first))
+            for buffer in running:
+                buffer.spans.append((first, first))
             if before[i] in outputs:  # its own input has to be there again
                 outputs[before[i]].spans.append((i, first))
         elif last > i:

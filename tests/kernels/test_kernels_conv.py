@@ -45,6 +45,27 @@ def test_convolution_backward_is_the_adjoint(algorithm, data):
     check_conv_by_adjoint(algorithm, data.draw(convolutions(algorithm)))
 
 
+@st.composite
+def schedules(draw):
+    """How Winograd's algorithm cuts up many channels: by pieces, by bands, by groups of components."""
+    return {
+        "MANY_CHANNELS": 0,
+        "PIECE_BYTES": draw(st.sampled_from([1, 4000, 2**24])),
+        "COMPONENT_BAND_TILES": draw(st.sampled_from([1, 4, 64])),
+        "COMPONENTS": draw(st.sampled_from([1, 6, 36])),
+    }
+
+
+@given(case=convolutions(conv_winograd), schedule=schedules())
+@examples(0.6)
+def test_winograd_of_many_channels_is_the_same(case, schedule):
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in schedule.items():
+            patch.setattr(conv_winograd, name, value)
+        check_conv_by_loops(conv_winograd, case)
+        check_conv_by_adjoint(conv_winograd, case)
+
+
 @every_algorithm
 @given(data=st.data())
 @examples(0.3)

@@ -199,9 +199,13 @@ def test_a_target_of_another_size_is_a_shape_error_and_the_network_as_good_as_be
 
 
 @pytest.mark.parametrize("pool", ["max", "average"])
-@pytest.mark.parametrize("algorithm", ["winograd", "planes", "matmul"])
+@pytest.mark.parametrize("algorithm", ["winograd", "winograd of many channels", "planes", "matmul"])
 def test_any_number_of_threads_gives_the_same_bits(monkeypatch, pool, algorithm):
     monkeypatch.setattr(conv_winograd, "BAND_TILES", 3)
+    if algorithm == "winograd of many channels":
+        algorithm = "winograd"
+        for name, value in {"MANY_CHANNELS": 0, "PIECE_BYTES": 20_000, "COMPONENT_BAND_TILES": 3}.items():
+            monkeypatch.setattr(conv_winograd, name, value)
     for module in ("conv_planes", "conv_matmul"):
         monkeypatch.setattr(f"nst_manual.kernels.{module}.BAND_BYTES", 4000)
     conv = ("conv", 5, 3, True)

@@ -13,6 +13,7 @@ from hypothesis import given
 from smooth_pictures import random_start, smooth_picture
 
 from nst_manual import Objective
+from nst_manual.kernels import conv_winograd
 from nst_manual.nn import fuse, plan
 from nst_manual.nn.plan import ALIGNMENT, Buffer, make_plan
 
@@ -162,6 +163,22 @@ def test_weights_that_are_kept_and_those_prepared_in_each_pass_give_the_same_bit
         assert bool(fused.plan.kept) == (keep > 0)
 
 
+@pytest.mark.parametrize("keep", [0, 10**12])
+def test_the_memory_to_work_in_is_the_network_s_and_changes_no_bit(monkeypatch, keep):
+    draft = replace(VGG, algorithm="winograd", dtype="float32")
+    x, dy = draft.arrays()
+    monkeypatch.setattr(conv_winograd, "MANY_CHANNELS", 0)
+    monkeypatch.setattr(plan, "KEEP_BYTES", keep)
+    expected = answer(draft.build(), x, dy)  # the plain list has memory of its own
+    fused = fuse(draft.build())
+    for _ in range(2):
+        assert_same(answer(fused, x, dy), expected)
+    names = {buffer.name for buffer in fused.plan.buffers}
+    assert "work" in names
+    assert "kernels" not in names
+    assert bool(fused.plan.keeps) == bool(fused.plan.kept) == (keep > 0)
+
+
 @given(drafts(pools=("max", "average", "max-ceil")))
 @examples(0.5)
 def test_an_output_made_again_is_the_same_to_the_last_bit(draft):
@@ -219,7 +236,11 @@ def test_what_the_plan_has_a_place_for_is_there(draft):
         module = network[step if step < len(network) else 2 * len(network) - 1 - step]
         for buffer in network.plan.buffers:
             back = buffer.name == "grad_input"
-            if buffer.module is module and back == (step >= len(network)) and buffer.name != "kernels":
+            if (
+                buffer.module is module
+                and back == (step >= len(network))
+                and buffer.name not in ("kernels", "work")
+            ):
                 used = getattr(module, buffer.name)
                 assert np.shares_memory(used, memory_of(network)), (module, buffer.name)
                 assert used.shape == buffer.shape
@@ -228,7 +249,7 @@ def test_what_the_plan_has_a_place_for_is_there(draft):
     watch(network, check)
     answer(network, x, dy)
     names = {(buffer.name, buffer.module.name) for buffer in network.plan.buffers}
-    assert {name for name in names if name[0] != "kernels"} <= seen
+    assert {name for name in names if name[0] not in ("kernels", "work")} <= seen
 
 
 # -- the plan's own mistakes ---------------------------------------------------------------------------------
