@@ -101,7 +101,8 @@ def torch_run(objective: Any, config: RunConfig, iterations: int) -> dict:
         )
 
         def closure() -> Any:
-            loss, x.grad = timed(x)
+            loss, gradient = timed(x)
+            x.grad = gradient.contiguous()  # in one row of numbers: the optimiser wants it so
             record = {"loss": loss.item(), "losses": objective.losses, "gradient_norm": x.grad.norm().item()}
             log.write(json.dumps({"evaluation": timed.evaluations} | record) + "\n")
             log.flush()
