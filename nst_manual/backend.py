@@ -116,12 +116,15 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any, like: Any = None) -> 
         return array
     dtype = np.dtype(dtype)
     wanted = math.prod(shape) * dtype.itemsize
-    if len(_scratch.last) > 100 or _scratch.bytes.get(name, np.empty(0)).size < wanted:
-        _scratch.last.clear()  # those views would hold what is let go of here
-    if name not in _scratch.bytes or _scratch.bytes[name].size < wanted:
-        _scratch.bytes[name] = np.empty(0, np.uint8)
-        _scratch.bytes[name] = np.empty(wanted, np.uint8)
-    array = _scratch.bytes[name][:wanted].view(dtype).reshape(shape)
+    held = _scratch.bytes.get(name)
+    if held is None or held.size < wanted:
+        held = None  # as in the two below: the old goes before the new is asked for
+        _scratch.last.clear()
+        _scratch.bytes.pop(name, None)
+        held = _scratch.bytes[name] = np.empty(wanted, np.uint8)
+    elif len(_scratch.last) > 100:
+        _scratch.last.clear()
+    array = held[:wanted].view(dtype).reshape(shape)
     _scratch.last[key] = array
     return array
 

@@ -31,6 +31,7 @@ from nst_manual.kernels.conv import ALGORITHMS
 from nst_manual.nets import get_network
 from nst_manual.nets.geometry import Layer, layers
 from nst_manual.nets.rows import Conv
+from nst_manual.options import image_size
 
 # "direct" is there to be read: above so many multiply-adds nobody waits for it
 DIRECT_LIMIT = 2e9
@@ -47,9 +48,8 @@ def main() -> None:
     parser.add_argument("--algorithm", action="append", choices=ALGORITHMS, help="these alone")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    sides = [int(side) for side in options.size.split("x")]
-    size = (sides[0], sides[-1])
     try:
+        size = image_size(options.size)
         convolutions = distinct(options.network, size)
     except NstError as error:
         sys.exit(f"error: {error}")
@@ -102,8 +102,7 @@ def applies(module: ModuleType, layer: Layer) -> bool:
     """Whether an algorithm can compute a layer, and will this year."""
     if module is ALGORITHMS.get("direct") and layer.multiply_adds > DIRECT_LIMIT:
         return False
-    supports = getattr(module, "supports", None)
-    return supports is None or bool(supports(layer.weight_shape[:2], *geometry(layer.row)))
+    return module.supports(layer.weight_shape[:2], *geometry(layer.row))
 
 
 def candidates(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nst_manual.check.torch_network import import_torch
 from nst_manual.config import RunConfig
 from nst_manual.images import start_image
 
@@ -89,8 +90,7 @@ def torch_run(objective: Any, config: RunConfig, iterations: int) -> dict:
 
     The loss behind the last step is measured at the end, as in our runs.
     """
-    import torch
-
+    torch = import_torch()
     mean = (objective.network.shift / objective.network.factor).flatten().numpy()
     start = _start(objective.content, config, mean[::-1] if objective.network.reverse else mean)
     with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "log.jsonl", "w") as log:

@@ -19,7 +19,7 @@ import numpy as np
 
 from nst_manual.backend import array_module, parallel, scratch
 from nst_manual.kernels import conv_matmul
-from nst_manual.kernels.rows import ArraySink, ArraySource, Sink, Source, padded_rows
+from nst_manual.kernels.rows import Sink, Source, forward_arrays, input_gradient_arrays, padded_rows
 from nst_manual.kernels.window import Pair, output_shape
 
 BAND_BYTES = 2**20
@@ -36,11 +36,7 @@ def forward(
     x: Any, w: Any, b: Any, stride: Pair, padding: Pair, dilation: Pair, groups: int, *, out: Any = None
 ) -> Any:
     """Return y (N, Ho, Wo, O) for x (N, H, W, C), w (kh, kw, C, O), b (O,) or None."""
-    size = output_shape(x.shape, w.shape[:2], stride, padding, dilation)
-    shape = (x.shape[0], *size, w.shape[3])
-    y = array_module(x).empty(shape, np.result_type(x, w)) if out is None else out
-    forward_rows(ArraySource(x), w, ArraySink(y, b), stride, padding, dilation, groups)
-    return y
+    return forward_arrays(forward_rows, x, w, b, (stride, padding, dilation, groups), out)
 
 
 def input_gradient(
@@ -55,9 +51,8 @@ def input_gradient(
     out: Any = None,
 ) -> Any:
     """Return dx (N, H, W, C) for dy (N, Ho, Wo, O)."""
-    dx = array_module(dy).empty(x_shape, np.result_type(dy, w)) if out is None else out
-    input_gradient_rows(ArraySource(dy), w, ArraySink(dx), x_shape, stride, padding, dilation, groups)
-    return dx
+    geometry = stride, padding, dilation, groups
+    return input_gradient_arrays(input_gradient_rows, dy, w, x_shape, geometry, out)
 
 
 def forward_rows(
@@ -82,11 +77,11 @@ def forward_rows(
             for v in range(kw):
                 columns[u, v] = _seen(planes, u, v, (rows, size[1]), stride, dilation)
         place = y.place(n, top, bottom)
-        product = columns.reshape(kh * kw * c, -1).T @ matrix if not place.flags.c_contiguous else None
-        if product is None:
-            xp.matmul(columns.reshape(kh * kw * c, -1).T, matrix, out=place.reshape(-1, o))
+        columns = columns.reshape(kh * kw * c, -1)
+        if place.flags.c_contiguous:
+            xp.matmul(columns.T, matrix, out=place.reshape(-1, o))  # a view: the result is not copied
         else:
-            place[...] = product.reshape(place.shape)
+            place[...] = (columns.T @ matrix).reshape(place.shape)
         y.finish(n, top, bottom, place)
 
     parallel(band, _bands(x.shape[0], size, kh * kw * c * np.dtype(y.dtype).itemsize, y.multiple))

@@ -40,7 +40,14 @@ import numpy as np
 
 from nst_manual.backend import array_module, parallel, scratch
 from nst_manual.kernels import conv_matmul
-from nst_manual.kernels.rows import ArraySink, ArraySource, Sink, Source, flipped_padding, padded_rows
+from nst_manual.kernels.rows import (
+    Sink,
+    Source,
+    flipped_padding,
+    forward_arrays,
+    input_gradient_arrays,
+    padded_rows,
+)
 from nst_manual.kernels.tiles import gather, scatter
 from nst_manual.kernels.window import Pair, output_shape
 
@@ -107,11 +114,7 @@ def forward(
     x: Any, w: Any, b: Any, stride: Pair, padding: Pair, dilation: Pair, groups: int, *, out: Any = None
 ) -> Any:
     """Return y (N, Ho, Wo, O) for x (N, H, W, C), w (3, 3, C, O), b (O,) or None."""
-    size = output_shape(x.shape, w.shape[:2], stride, padding, dilation)
-    shape = (x.shape[0], *size, w.shape[3])
-    y = array_module(x).empty(shape, np.result_type(x, w)) if out is None else out
-    forward_rows(ArraySource(x), w, ArraySink(y, b), stride, padding, dilation, groups)
-    return y
+    return forward_arrays(forward_rows, x, w, b, (stride, padding, dilation, groups), out)
 
 
 def input_gradient(
@@ -126,9 +129,8 @@ def input_gradient(
     out: Any = None,
 ) -> Any:
     """Return dx (N, H, W, C) for dy (N, Ho, Wo, O)."""
-    dx = array_module(dy).empty(x_shape, np.result_type(dy, w)) if out is None else out
-    input_gradient_rows(ArraySource(dy), w, ArraySink(dx), x_shape, stride, padding, dilation, groups)
-    return dx
+    geometry = stride, padding, dilation, groups
+    return input_gradient_arrays(input_gradient_rows, dy, w, x_shape, geometry, out)
 
 
 def forward_rows(

@@ -28,7 +28,7 @@ class ReLUSink:
 
     def __init__(self, y: Any, b: Any, mask: Any = None) -> None:
         self.y, self.mask, self.dtype = y, mask, y.dtype
-        self.bias = BiasRow(array_module(y).zeros(y.shape[3]) if b is None else b, y.shape[2], y.dtype)
+        self.bias = _bias(y, b, y.shape[2])
 
     def place(self, n: int, top: int, bottom: int) -> Any:
         """Return the rows of y."""
@@ -62,7 +62,7 @@ class _PoolSink:
     def __init__(self, y: Any, kept: Any, b: Any, width: int, rectified: bool) -> None:
         self.y, self.kept, self.dtype, self.rectified = y, kept, y.dtype, rectified
         self.shape = width, y.shape[3]
-        self.bias = BiasRow(array_module(y).zeros(y.shape[3]) if b is None else b, width, y.dtype)
+        self.bias = _bias(y, b, width)
 
     def place(self, n: int, top: int, bottom: int) -> Any:
         """Return scratch memory for the rows."""
@@ -125,7 +125,7 @@ class MaxPoolSink(_PoolSink):
         xp.bitwise_xor(first, second, out=code)
         if self.rectified:  # NO_WINNER where no value is positive, NaN included
             none = xp.logical_not(xp.greater(y, 0, out=below.view(bool)), out=below.view(bool)).view(xp.uint8)
-            code |= xp.left_shift(none, xp.uint8(2), out=none)
+            code |= xp.multiply(none, xp.uint8(NO_WINNER), out=none)
 
 
 class AvgPoolSink(_PoolSink):
@@ -164,6 +164,11 @@ def _larger(a: Any, b: Any, out: Any, wins: Any, nan: bool = True) -> None:
         out[...] = xp.where(wins, b, a)
     else:
         xp.maximum(a, b, out=out)
+
+
+def _bias(y: Any, b: Any, width: int) -> BiasRow:
+    """Return the bias for rows of that width, zeros where there is none: ReLU wants a row of zeros anyway."""
+    return BiasRow(array_module(y).zeros(y.shape[3]) if b is None else b, width, y.dtype)
 
 
 class ReLUSource:

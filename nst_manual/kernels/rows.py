@@ -7,11 +7,14 @@ are the ones here; `nst_manual.kernels.fused` has those that also mask, rectify 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
+
+import numpy as np
 
 from nst_manual.backend import array_module, scratch
 from nst_manual.kernels import relu
-from nst_manual.kernels.window import Pair
+from nst_manual.kernels.window import Pair, output_shape
 
 
 class Source(Protocol):
@@ -102,6 +105,36 @@ class BiasRow:
             array_module(band).maximum(flat, self.zeros[:width], out=flat)
         else:
             relu.forward(band, out=band)
+
+
+def forward_arrays(
+    forward_rows: Callable[..., None],
+    x: Any,
+    w: Any,
+    b: Any,
+    geometry: tuple[Pair, Pair, Pair, int],
+    out: Any,
+) -> Any:
+    """Run an algorithm's `forward_rows` from array to array: what its `forward` does."""
+    size = output_shape(x.shape, w.shape[:2], *geometry[:3])
+    shape = (x.shape[0], *size, w.shape[3])
+    y = array_module(x).empty(shape, np.result_type(x, w)) if out is None else out
+    forward_rows(ArraySource(x), w, ArraySink(y, b), *geometry)
+    return y
+
+
+def input_gradient_arrays(
+    input_gradient_rows: Callable[..., None],
+    dy: Any,
+    w: Any,
+    x_shape: tuple[int, ...],
+    geometry: tuple[Pair, Pair, Pair, int],
+    out: Any,
+) -> Any:
+    """Run an algorithm's `input_gradient_rows` from array to array: what its `input_gradient` does."""
+    dx = array_module(dy).empty(x_shape, np.result_type(dy, w)) if out is None else out
+    input_gradient_rows(ArraySource(dy), w, ArraySink(dx), x_shape, *geometry)
+    return dx
 
 
 def padded_rows(source: Source, n: int, top: int, rows: int, left: int, width: int) -> Any:
