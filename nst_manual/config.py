@@ -75,8 +75,9 @@ class ObjectiveConfig:
     )
     algorithm: str = option(
         "auto",
-        choice("auto", "winograd", "planes", "matmul", "direct"),
-        "Of the convolutions that it can compute: winograd, planes, matmul, direct; auto chooses for each.",
+        choice("auto", "winograd", "winograd6", "planes", "matmul", "direct"),
+        "Of the convolutions that it can compute: winograd, winograd6, planes, matmul, direct; "
+        "auto chooses for each.",
         _NETWORK,
         "NAME",
     )

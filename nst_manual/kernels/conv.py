@@ -1,7 +1,7 @@
 """The algorithms of convolution, in one table, and the rules by which one is chosen.
 
-All compute the same. Each is a file with `forward`, `input_gradient`, `parameter_gradients` and `supports`;
-those that work in bands of rows also have `forward_rows` and `input_gradient_rows`, which read from a source
+All compute the same. Each has `forward`, `input_gradient`, `parameter_gradients` and `supports`, as a file or,
+where there are several of a kind, as an object; those that work in bands of rows also have `forward_rows` and `input_gradient_rows`, which read from a source
 and write to a sink (`nst_manual.kernels.rows`), so that ReLU and pooling can be done on the way.
 """
 
@@ -10,19 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from nst_manual.backend import array_module
 from nst_manual.errors import unknown_name
-from nst_manual.kernels import conv_direct, conv_matmul, conv_planes, conv_winograd
+from nst_manual.kernels import conv_direct, conv_matmul, conv_planes
+from nst_manual.kernels.conv_winograd import Winograd, winograd, winograd6
 from nst_manual.kernels.rows import Sink, Source
 from nst_manual.kernels.window import Pair, output_shape
 
-ALGORITHMS: dict[str, ModuleType] = {
-    "winograd": conv_winograd,
+ALGORITHMS: dict[str, Any] = {
+    "winograd": winograd,
+    "winograd6": winograd6,
     "planes": conv_planes,
     "matmul": conv_matmul,
     "direct": conv_direct,
@@ -72,12 +73,21 @@ class Rule:
     holds: Callable[[Problem], bool]
 
 
-def _many_tiles(problem: Problem) -> bool:
-    return math.prod(-(-side // conv_winograd.TILE) for side in problem.size) >= 24
+def _winograd(problem: Problem) -> bool:
+    tiles = winograd.tiles(problem.size[0]) * winograd.tiles(problem.size[1])
+    wide = min(problem.w_shape[2:]) >= 16
+    return problem.dtype == "float32" and wide and tiles >= 24 and _kernels_fit(winograd, problem)
 
 
-def _kernels_fit(problem: Problem) -> bool:
-    kernels = 36 * problem.w_shape[2] * problem.w_shape[3] * np.dtype(problem.dtype).itemsize
+def _winograd6(problem: Problem) -> bool:
+    few = math.prod(problem.w_shape[2:]) <= 128 * 128
+    pixels = [math.prod(a.tile * a.tiles(side) for side in problem.size) for a in (winograd6, winograd)]
+    large = math.prod(problem.size) >= 200 * 200
+    return large and few and pixels[0] <= 1.1 * pixels[1] and _kernels_fit(winograd6, problem)
+
+
+def _kernels_fit(algorithm: Winograd, problem: Problem) -> bool:
+    kernels = math.prod(algorithm.prepared_shape(problem.w_shape)) * np.dtype(problem.dtype).itemsize
     return problem.memory is None or kernels <= problem.memory
 
 
@@ -86,16 +96,21 @@ def _kernels_fit(problem: Problem) -> bool:
 # its transforms of the image do.
 RULES = (
     Rule(
+        "winograd6",
+        "as for winograd, at most 128 x 128 channels, 200 x 200 pixels and more, tiles of 6x6 pixels fit as well",
+        lambda p: _winograd(p) and _winograd6(p),
+    ),
+    Rule(
         "winograd",
         "float32, 16 channels and more on both sides, 24 tiles of 4x4 pixels and more, its kernels fit",
-        lambda p: p.dtype == "float32" and min(p.w_shape[2:]) >= 16 and _many_tiles(p) and _kernels_fit(p),
+        _winograd,
     ),
     Rule("planes", "at most 4 channels in", lambda p: p.w_shape[2] <= 4),
     Rule("matmul", "everything else", lambda p: True),
 )
 
 
-def get_algorithm(name: str) -> ModuleType:
+def get_algorithm(name: str) -> Any:
     """Return the algorithm of that name; raise `UsageError` where there is none."""
     if name not in ALGORITHMS:
         raise unknown_name("convolution algorithm", name, ALGORITHMS)

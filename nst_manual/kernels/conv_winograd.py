@@ -1,38 +1,36 @@
-"""Winograd's convolution for 3x3 kernels of stride 1: a quarter of the multiplications.
+"""Winograd's convolution for 3x3 kernels of stride 1: a quarter of the multiplications, or a fifth.
 
-A. Lavin, S. Gray, "Fast algorithms for convolutional neural networks" (CVPR 2016), F(4x4, 3x3). The output is
-cut into tiles of 4x4 pixels; each sees 6x6 pixels of the input, d, and one kernel, g. With the matrices below
+A. Lavin, S. Gray, "Fast algorithms for convolutional neural networks" (CVPR 2016), F(4x4, 3x3) and
+F(6x6, 3x3). The output is cut into tiles of t x t pixels; each sees k x k pixels of the input, d, k = t + 2,
+and one kernel, g. With the matrices of `winograd_transforms`
 
-    y = A^T [ (G g G^T) * (B^T d B) ] A                    * element by element, 36 of them; directly: 144
+    y = A^T [ (G g G^T) * (B^T d B) ] A          * element by element: 36 of them for t = 4; directly: 144
 
-Written as vectors, y = (A^T x A^T) [ ((G x G) g) * ((B^T x B^T) d) ] with Kronecker products, which makes a
-matrix product of every step. For T tiles, C channels in and O out:
+For T tiles, C channels in and O out, in bands of tile rows, several threads at a time:
 
-    gather   36 strided slices of the padded rows              D (36, T C)
-    B        one product with a 36x36 matrix                   V (36, T, C)
-    product  36 products (T, C) @ (C, O)                       M (36, T, O)
-    A        one product with a 16x36 matrix                   Y (16, T O)
-    scatter  16 strided slices of the output
+    B        what the tiles see of the padded rows, transformed       V (k k, T, C)
+    product  k k products (T, C) @ (C, O)                             M (k k, T, O)
+    A        transformed back                                         Y (t t, T, O)
+    scatter  t t strided slices of the output
 
-in bands of tile rows, several threads at a time. With many channels it is not the bands but the kernels that
-do not fit into the cache: then the threads share out the 36 products, each over all tiles of a large piece of
-the image, and transform the kernels of a few products just before them.
+With many channels it is not the bands but the kernels that do not fit into the cache: then the threads share
+out the k k products, each over all tiles of a large piece of the image, and transform the kernels of a few
+products just before them.
 
 Backward is a convolution with each kernel turned by 180 degrees, C and O changed places. It uses the same
 transformed kernels: to turn the kernels is to turn what goes in and what comes out, that is to read the
 columns of B^T and the rows of A^T backward.
 
-The kernels are transformed in each call anew, by a product with a 36x9 matrix, so that no transformed copy of
-the weights can be out of date. Whoever knows that the weights stay as they are calls `prepare` once.
+The kernels are transformed in each call anew, by a product with a k k x 9 matrix, so that no transformed copy
+of the weights can be out of date. Whoever knows that the weights stay as they are calls `prepare` once.
 
-Cost: 4.5 C O operations a pixel (direct: 18), about 100 (C + O) for the transforms, and 36 C O numbers of
-memory for the kernels. The transforms add and subtract numbers of different size: in float32 the error is
-some ten times that of the direct sum, 1e-6 to 3e-6 of a layer's norm.
+Cost, for t = 4 and 6: 4.5 and 3.6 C O operations a pixel (direct: 18), about 70 (C + O) for the transforms,
+and 36 or 64 C O numbers of memory for the kernels. The transforms add and subtract numbers of different size:
+in float32 the error is some 5 or 10 times that of the direct sum, 1e-6 to 3e-6 of a layer's norm.
 """
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,54 +46,26 @@ from nst_manual.kernels.rows import (
     input_gradient_arrays,
     padded_rows,
 )
-from nst_manual.kernels.tiles import gather, scatter
+from nst_manual.kernels.tiles import scatter
 from nst_manual.kernels.window import Pair, output_shape
+from nst_manual.kernels.winograd_transforms import (
+    band_size,
+    matrices,
+    planes,
+    planes_size,
+    transform_input,
+    transform_output,
+)
 
-TILE = 4
-B_T = [
-    [4, 0, -5, 0, 1, 0],
-    [0, -4, -4, 1, 1, 0],
-    [0, 4, -4, -1, 1, 0],
-    [0, -2, -1, 2, 1, 0],
-    [0, 2, -1, -2, 1, 0],
-    [0, 4, 0, -5, 0, 1],
-]
-G = [
-    [1 / 4, 0, 0],
-    [-1 / 6, -1 / 6, -1 / 6],
-    [-1 / 6, 1 / 6, -1 / 6],
-    [1 / 24, 1 / 12, 1 / 6],
-    [1 / 24, -1 / 12, 1 / 6],
-    [0, 0, 1],
-]
-A_T = [
-    [1, 1, 1, 1, 1, 0],
-    [0, 1, -1, 2, -2, 0],
-    [0, 1, 1, 4, 4, 0],
-    [0, 1, -1, 8, -8, 1],
-]
-# Tiles of one band, and bytes of each of its two arrays. Fewer tiles make the products small and the calls
-# many; more bytes do not stay in the cache.
-BAND_TILES = 128
-BAND_BYTES = 5 * 2**20
-# From so many numbers in a kernel position on, the 36 products are shared out and not the bands; over as many
-# tiles as have this many bytes in V or M, and of these so many at a time in the transforms. Six components
-# are one row of a tile.
-MANY_CHANNELS = 256 * 512
-PIECE_BYTES = 20 * 2**20
-COMPONENT_BAND_TILES = 64
-COMPONENTS = 6
 # Numbers of the kernels that are transformed at a time.
 KERNEL_CHUNK = 2**14
 # With no more tiles than this, the transform of the kernels is a good part of the work.
 FEW_TILES = 100
 
-parameter_gradients = conv_matmul.parameter_gradients  # of which style transfer has none
-
 
 @dataclass(frozen=True)
 class Prepared:
-    """Transformed kernels (36, C, O), in place of w (3, 3, C, O)."""
+    """Transformed kernels (k k, C, O), in place of w (3, 3, C, O)."""
 
     kernels: Any
 
@@ -105,251 +75,279 @@ class Prepared:
         return 3, 3, *self.kernels.shape[1:]
 
 
-def supports(k: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> bool:
-    """Whether the algorithm can compute a convolution of that geometry."""
-    return k == (3, 3) and stride == dilation == (1, 1) and groups == 1 and max(padding) <= 2
+@dataclass
+class Winograd:
+    """The algorithm with tiles of one size.
 
-
-def forward(
-    x: Any, w: Any, b: Any, stride: Pair, padding: Pair, dilation: Pair, groups: int, *, out: Any = None
-) -> Any:
-    """Return y (N, Ho, Wo, O) for x (N, H, W, C), w (3, 3, C, O), b (O,) or None."""
-    return forward_arrays(forward_rows, x, w, b, (stride, padding, dilation, groups), out)
-
-
-def input_gradient(
-    dy: Any,
-    w: Any,
-    x_shape: tuple[int, ...],
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-    *,
-    out: Any = None,
-) -> Any:
-    """Return dx (N, H, W, C) for dy (N, Ho, Wo, O)."""
-    geometry = stride, padding, dilation, groups
-    return input_gradient_arrays(input_gradient_rows, dy, w, x_shape, geometry, out)
-
-
-def forward_rows(
-    x: Source,
-    w: Any,
-    y: Sink,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-    *,
-    work: Any = None,
-) -> None:
-    """Write the rows of y for the rows of x; a bias is the sink's to add. `work` has `work_size` numbers."""
-    size = output_shape(x.shape, (3, 3), stride, padding)
-    _convolve(x, w, y, size, padding, False, work)
-
-
-def input_gradient_rows(
-    dy: Source,
-    w: Any,
-    dx: Sink,
-    x_shape: tuple[int, ...],
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-    *,
-    work: Any = None,
-) -> None:
-    """Write the rows of dx for the rows of dy. `work` has `work_size` numbers."""
-    _convolve(dy, w, dx, x_shape[1:3], flipped_padding((3, 3), padding), True, work)
-
-
-def worth_keeping(size: Pair) -> bool:
-    """Whether an output of that height and width is so small that transformed kernels should be kept."""
-    return _tiles(size[0]) * _tiles(size[1]) <= FEW_TILES
-
-
-def work_size(size: Pair, w_shape: tuple[int, ...], itemsize: int) -> int:
-    """Return how many numbers the algorithm wants to work in for an output of that height and width.
-
-    Without them it takes memory of its own. It may be none.
+    Parameters
+    ----------
+    tile : int
+        t, 4 or 6.
+    band_tiles : int
+        Of one band. Fewer tiles make the products small and the calls many.
+    band_bytes : int
+        Of each of a band's two arrays, at most. More do not stay in the cache.
+    many_channels : int
+        From so many numbers in a kernel position on, C O, the k k products are shared out and not the bands.
+    piece_bytes : int
+        Of V, and of M, where the products are shared out: they are over as many tiles as that.
+    piece_band_tiles : int
+        So many are transformed at a time there.
+    components : int
+        Of the k k products, so many are taken at a time there.
     """
-    if not _many_channels(w_shape):
-        return 0
-    return 36 * _piece_rows(size, w_shape, itemsize) * _tiles(size[1]) * sum(w_shape[2:])
+
+    tile: int
+    band_tiles: int = 128
+    band_bytes: int = 5 * 2**20
+    many_channels: int = 256 * 512
+    piece_bytes: int = 20 * 2**20
+    piece_band_tiles: int = 64
+    components: int = 6
+
+    parameter_gradients = staticmethod(conv_matmul.parameter_gradients)  # of which style transfer has none
+
+    def supports(self, k: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> bool:
+        """Whether the algorithm can compute a convolution of that geometry."""
+        return k == (3, 3) and stride == dilation == (1, 1) and groups == 1 and max(padding) <= 2
+
+    def forward(
+        self,
+        x: Any,
+        w: Any,
+        b: Any,
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
+        *,
+        out: Any = None,
+    ) -> Any:
+        """Return y (N, Ho, Wo, O) for x (N, H, W, C), w (3, 3, C, O), b (O,) or None."""
+        return forward_arrays(self.forward_rows, x, w, b, (stride, padding, dilation, groups), out)
+
+    def input_gradient(
+        self,
+        dy: Any,
+        w: Any,
+        x_shape: tuple[int, ...],
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
+        *,
+        out: Any = None,
+    ) -> Any:
+        """Return dx (N, H, W, C) for dy (N, Ho, Wo, O)."""
+        geometry = stride, padding, dilation, groups
+        return input_gradient_arrays(self.input_gradient_rows, dy, w, x_shape, geometry, out)
+
+    def forward_rows(
+        self,
+        x: Source,
+        w: Any,
+        y: Sink,
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
+        *,
+        work: Any = None,
+    ) -> None:
+        """Write the rows of y for the rows of x; a bias is the sink's to add. `work` has `work_size` numbers."""
+        size = output_shape(x.shape, (3, 3), stride, padding)
+        self._convolve(x, w, y, size, padding, False, work)
+
+    def input_gradient_rows(
+        self,
+        dy: Source,
+        w: Any,
+        dx: Sink,
+        x_shape: tuple[int, ...],
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
+        *,
+        work: Any = None,
+    ) -> None:
+        """Write the rows of dx for the rows of dy. `work` has `work_size` numbers."""
+        self._convolve(dy, w, dx, x_shape[1:3], flipped_padding((3, 3), padding), True, work)
+
+    def worth_keeping(self, size: Pair) -> bool:
+        """Whether an output of that height and width is so small that transformed kernels should be kept."""
+        return self.tiles(size[0]) * self.tiles(size[1]) <= FEW_TILES
+
+    def work_size(self, size: Pair, w_shape: tuple[int, ...], itemsize: int) -> int:
+        """Return how many numbers the algorithm wants to work in for an output of that height and width.
+
+        Without them it takes memory of its own. It may be none.
+        """
+        if not self._many_channels(w_shape):
+            return 0
+        return self._piece_size(self._piece_rows(size, w_shape, itemsize), self.tiles(size[1]), w_shape)
+
+    def prepared_shape(self, w_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the transformed kernels."""
+        return ((self.tile + 2) ** 2, *w_shape[2:])
+
+    def prepare(self, w: Any, out: Any) -> Prepared:
+        """Return the kernels w (3, 3, C, O) transformed, in `out` (k k, C, O); to be passed in their place."""
+        return Prepared(self._transform(w, out))
+
+    def tiles(self, pixels: int) -> int:
+        """Return how many tiles cover so many pixels in a row."""
+        return -(-pixels // self.tile)
+
+    def band_rows(self, size: Pair, tile_bytes: int) -> list[tuple[int, int]]:
+        """Return (first, last) rows of tiles of each band; their number is even where there are rows enough."""
+        down, across = self.tiles(size[0]), self.tiles(size[1])
+        bands = -(-down * across // max(1, min(self.band_tiles, self.band_bytes // tile_bytes)))
+        bands = min(down, bands + bands % 2)
+        edges = [down * i // bands for i in range(bands + 1)]
+        return list(zip(edges[:-1], edges[1:], strict=True))
+
+    def _kernels(self, w: Any, dtype: Any) -> Any:
+        """Return transformed kernels (k k, C, O), those that are prepared or in scratch memory."""
+        if isinstance(w, Prepared):
+            return w.kernels
+        return self._transform(w, scratch("winograd kernels", self.prepared_shape(w.shape), dtype, w))
+
+    def _transform(self, w: Any, out: Any) -> Any:
+        """Write (G x G) g to out (k k, C, O)."""
+        xp, count = array_module(w), len(out)
+        matrix = matrices(self.tile, out.dtype.name, xp, False)[1]
+        flat, kernels = w.reshape(9, -1), out.reshape(count, -1)
+        # by as many components as `_by_components` takes, so that the bits do not depend on who transforms
+        step = self.components if self._many_channels(w.shape) else count
+
+        def chunk(begin: int, end: int) -> None:
+            for k in range(0, count, step):
+                part = kernels[k : k + step, begin:end]
+                xp.matmul(matrix[k : k + step], flat[:, begin:end], out=part)
+
+        parallel(chunk, ((begin, begin + KERNEL_CHUNK) for begin in range(0, flat.shape[1], KERNEL_CHUNK)))
+        return out
+
+    def _some_kernels(self, w: Any, k: int, end: int, dtype: Any) -> Any:
+        """Return components k to end of the transformed kernels (end - k, C, O)."""
+        if isinstance(w, Prepared):
+            return w.kernels[k:end]
+        xp, flat = array_module(w), w.reshape(9, -1)
+        matrix = matrices(self.tile, np.dtype(dtype).name, xp, False)[1][k:end]
+        kernels = scratch("winograd some kernels", (len(matrix), flat.shape[1]), dtype, w)
+        for i in range(0, flat.shape[1], KERNEL_CHUNK):
+            chunk = slice(i, i + KERNEL_CHUNK)
+            xp.matmul(matrix, flat[:, chunk], out=kernels[:, chunk])
+        return kernels.reshape(-1, *w.shape[2:])
+
+    def _many_channels(self, w_shape: tuple[int, ...]) -> bool:
+        return w_shape[2] * w_shape[3] >= self.many_channels
+
+    def _piece_rows(self, size: Pair, w_shape: tuple[int, ...], itemsize: int) -> int:
+        """Return how many rows of tiles `_by_components` takes at a time."""
+        row_bytes = (self.tile + 2) ** 2 * self.tiles(size[1]) * max(w_shape[2:]) * itemsize
+        return max(1, min(self.tiles(size[0]), self.piece_bytes // row_bytes))
+
+    def _piece_size(self, rows: int, across: int, w_shape: tuple[int, ...]) -> int:
+        """Return how many numbers V and M of so many rows of tiles have."""
+        return sum(planes_size((self.tile + 2) ** 2, rows * across * channels) for channels in w_shape[2:])
+
+    def _convolve(
+        self, x: Source, w: Any, y: Sink, size: Pair, padding: Pair, turned: bool, work: Any
+    ) -> None:
+        """Write the rows of the convolution of x with w, or with w turned; its output is of `size`."""
+        run = self._by_components if self._many_channels(w.shape) else self._by_bands
+        run(x, w, y, size, padding, turned, work)
+
+    def _by_bands(
+        self, x: Source, w: Any, y: Sink, size: Pair, padding: Pair, turned: bool, work: Any
+    ) -> None:
+        """Convolve from pixels to pixels a band at a time."""
+        xp, dtype, k = array_module(x.like), np.dtype(y.dtype), self.tile + 2
+        b_matrix, _, a_matrix = matrices(self.tile, dtype.name, xp, turned)
+        kernels = self._kernels(w, dtype)
+        kernels = kernels.transpose(0, 2, 1) if turned else kernels
+        c, o = kernels.shape[1:]
+        across = self.tiles(size[1])
+
+        def band(n: int, first: int, last: int) -> None:
+            rows = last - first  # of tiles
+            numbers = band_size(self.tile, rows, across, c, o)
+            # V and M do not live at the same time as what is before and behind them: two arrays for all
+            one, two = (scratch(f"winograd {i}", (numbers,), dtype, x.like) for i in (1, 2))
+            v = planes(one, k * k, rows * across * c)
+            pixels = self._pixels(x, n, first, last, across, padding)
+            transform_input(pixels, b_matrix, v.reshape(k, k, rows, -1), one, two)
+            m = planes(two, k * k, rows * across * o)
+            xp.matmul(v.reshape(k * k, -1, c), kernels, out=m.reshape(k * k, -1, o))
+            tiled = transform_output(m.reshape(k, k, -1), a_matrix, one, two)
+            self._hand_over(y, n, first, last, size, tiled.reshape(self.tile, self.tile, rows, across, o))
+
+        bands = self.band_rows(size, k * k * max(c, o) * dtype.itemsize)
+        parallel(band, ((i, *rows) for i in range(x.shape[0]) for rows in bands))
+
+    def _by_components(
+        self, x: Source, w: Any, y: Sink, size: Pair, padding: Pair, turned: bool, work: Any
+    ) -> None:
+        """Convolve in large pieces: all of V, then the k k products, then all of Y, each on several threads."""
+        xp, dtype, k = array_module(x.like), np.dtype(y.dtype), self.tile + 2
+        b_matrix, _, a_matrix = matrices(self.tile, dtype.name, xp, turned)
+        c, o = w.shape[:1:-1] if turned else w.shape[2:]
+        down, across = self.tiles(size[0]), self.tiles(size[1])
+        rows = self._piece_rows(size, w.shape, dtype.itemsize)
+        step = max(1, self.piece_band_tiles // across)  # rows of tiles that are transformed at a time
+        numbers = band_size(self.tile, step, across, c, o)
+        if work is None:
+            work = scratch("winograd V, M", (self._piece_size(rows, across, w.shape),), dtype, x.like)
+
+        def piece(n: int, begin: int, end: int) -> None:
+            tiles = (end - begin) * across
+            v = planes(work, k * k, tiles * c)
+            m = planes(work[planes_size(k * k, tiles * c) :], k * k, tiles * o)
+
+            def input_rows(first: int, last: int) -> None:
+                spare = [scratch(f"winograd {i}", (numbers,), dtype, x.like) for i in (1, 2)]
+                pixels = self._pixels(x, n, first, last, across, padding)
+                part = v.reshape(k, k, end - begin, -1)[:, :, first - begin : last - begin]
+                transform_input(pixels, b_matrix, part, *spare)
+
+            def product(i: int, end: int) -> None:
+                kernels = self._some_kernels(w, i, end, dtype)
+                kernels = kernels.transpose(0, 2, 1) if turned else kernels
+                xp.matmul(v[i:end].reshape(-1, tiles, c), kernels, out=m[i:end].reshape(-1, tiles, o))
+
+            def output_rows(first: int, last: int) -> None:
+                spare = [scratch(f"winograd {i}", (numbers,), dtype, x.like) for i in (1, 2)]
+                part = m.reshape(k, k, -1)[..., (first - begin) * across * o : (last - begin) * across * o]
+                tiled = transform_output(part, a_matrix, *spare)
+                tiled = tiled.reshape(self.tile, self.tile, -1, across, o)
+                self._hand_over(y, n, first, last, size, tiled)
+
+            bands = [(first, min(first + step, end)) for first in range(begin, end, step)]
+            parallel(input_rows, bands)
+            parallel(product, ((i, i + self.components) for i in range(0, k * k, self.components)))
+            parallel(output_rows, bands)
+
+        for n in range(x.shape[0]):
+            for begin in range(0, down, rows):
+                piece(n, begin, min(begin + rows, down))
+
+    def _pixels(self, x: Source, n: int, first: int, last: int, across: int, padding: Pair) -> Any:
+        """Return the pixels (t rows + 2, t across + 2, C) that some rows of tiles see, in scratch memory."""
+        top, rows, width = self.tile * first, self.tile * (last - first) + 2, self.tile * across + 2
+        return padded_rows(x, n, top - padding[0], rows, -padding[1], width)
+
+    def _hand_over(self, y: Sink, n: int, first: int, last: int, size: Pair, tiled: Any) -> None:
+        """Give the sink some rows of tiles (t, t, rows, across, O)."""
+        top, bottom = self.tile * first, min(size[0], self.tile * last)
+        if hasattr(y, "take_tiles"):  # pooling is easier done on tiles than on rows
+            y.take_tiles(n, top, bottom, tiled)
+            return
+        place = y.place(n, top, bottom)
+        scatter(tiled, place)
+        y.finish(n, top, bottom, place)
 
 
-def prepared_shape(w_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of the transformed kernels."""
-    return (36, *w_shape[2:])
-
-
-def prepare(w: Any, out: Any) -> Prepared:
-    """Return the kernels w (3, 3, C, O) transformed, in `out` (36, C, O); to be passed in their place."""
-    return Prepared(_transform(w, out))
-
-
-def _kernels(w: Any, dtype: Any) -> Any:
-    """Return transformed kernels (36, C, O), those that are prepared or in scratch memory."""
-    if isinstance(w, Prepared):
-        return w.kernels
-    return _transform(w, scratch("winograd kernels", (36, *w.shape[2:]), dtype, w))
-
-
-def _transform(w: Any, out: Any) -> Any:
-    """Write (G x G) g to out (36, C, O)."""
-    matrix = _matrices(out.dtype.name, array_module(w), False)[1]
-    flat, kernels = w.reshape(9, -1), out.reshape(36, -1)
-
-    # by as many components as `_by_components` takes, so that the bits do not depend on who transforms
-    step = COMPONENTS if _many_channels(w.shape) else 36
-
-    def chunk(begin: int, end: int) -> None:
-        for k in range(0, 36, step):
-            part = kernels[k : k + step, begin:end]
-            array_module(w).matmul(matrix[k : k + step], flat[:, begin:end], out=part)
-
-    parallel(chunk, ((begin, begin + KERNEL_CHUNK) for begin in range(0, flat.shape[1], KERNEL_CHUNK)))
-    return out
-
-
-@functools.cache
-def _matrices(dtype: str, xp: Any, turned: bool) -> tuple[Any, Any, Any]:
-    """Return B^T x B^T (36, 36), G x G (36, 9) and A^T x A^T (16, 36), or those for turned kernels."""
-    b, g, a = (np.kron(m, m) for m in (B_T, G, A_T))
-    if turned:
-        b, a = b[:, ::-1], a[::-1]
-    return tuple(xp.asarray(np.ascontiguousarray(m), dtype) for m in (b, g, a))
-
-
-def _tiles(pixels: int) -> int:
-    return -(-pixels // TILE)
-
-
-def _many_channels(w_shape: tuple[int, ...]) -> bool:
-    return w_shape[2] * w_shape[3] >= MANY_CHANNELS
-
-
-def _piece_rows(size: Pair, w_shape: tuple[int, ...], itemsize: int) -> int:
-    """Return how many rows of tiles `_by_components` takes at a time."""
-    row_bytes = 36 * _tiles(size[1]) * max(w_shape[2:]) * itemsize
-    return max(1, min(_tiles(size[0]), PIECE_BYTES // row_bytes))
-
-
-def _convolve(x: Source, w: Any, y: Sink, size: Pair, padding: Pair, turned: bool, work: Any = None) -> None:
-    """Write the rows of the convolution of x with w, or with w turned; its output is of `size`."""
-    if _many_channels(w.shape):
-        _by_components(x, w, y, size, padding, turned, work)
-        return
-    kernels = _kernels(w, y.dtype)
-    _by_bands(x, kernels.transpose(0, 2, 1) if turned else kernels, y, size, padding, turned)
-
-
-def _by_components(x: Source, w: Any, y: Sink, size: Pair, padding: Pair, turned: bool, work: Any) -> None:
-    """Convolve in large pieces: all of V, then the 36 products, then all of Y, each on several threads."""
-    xp, dtype = array_module(x.like), np.dtype(y.dtype)
-    b_matrix, g_matrix, a_matrix = _matrices(dtype.name, xp, turned)
-    c, o = w.shape[:1:-1] if turned else w.shape[2:]
-    down, across = _tiles(size[0]), _tiles(size[1])
-    rows = _piece_rows(size, w.shape, dtype.itemsize)
-    step = max(1, COMPONENT_BAND_TILES // across)  # rows of tiles that are transformed at a time
-    count = 36 * rows * across * (c + o)
-    work = scratch("winograd V, M", (count,), dtype, x.like) if work is None else work[:count]
-
-    def piece(n: int, begin: int, end: int) -> None:
-        tiles = (end - begin) * across
-        v = work[: 36 * tiles * c].reshape(36, tiles * c)
-        m = work[36 * tiles * c : 36 * tiles * (c + o)].reshape(36, tiles * o)
-
-        def transform_input(first: int, last: int) -> None:
-            d = scratch("winograd D", (6, 6, last - first, across, c), dtype, x.like)
-            gather(_pixels(x, n, first, last, across, padding), TILE, d)
-            part = v[:, (first - begin) * across * c : (last - begin) * across * c]
-            xp.matmul(b_matrix, d.reshape(36, -1), out=part)
-
-        def product(k: int, end: int) -> None:
-            kernels = _some_kernels(w, g_matrix, k, end, dtype)
-            kernels = kernels.transpose(0, 2, 1) if turned else kernels
-            xp.matmul(v[k:end].reshape(-1, tiles, c), kernels, out=m[k:end].reshape(-1, tiles, o))
-
-        def transform_output(first: int, last: int) -> None:
-            tiled = scratch("winograd Y", (4, 4, last - first, across, o), dtype, x.like)
-            part = m[:, (first - begin) * across * o : (last - begin) * across * o]
-            xp.matmul(a_matrix, part, out=tiled.reshape(16, -1))
-            _hand_over(y, n, first, last, size, tiled)
-
-        bands = [(first, min(first + step, end)) for first in range(begin, end, step)]
-        parallel(transform_input, bands)
-        parallel(product, ((k, k + COMPONENTS) for k in range(0, 36, COMPONENTS)))
-        parallel(transform_output, bands)
-
-    for n in range(x.shape[0]):
-        for begin in range(0, down, rows):
-            piece(n, begin, min(begin + rows, down))
-
-
-def _some_kernels(w: Any, g_matrix: Any, k: int, end: int, dtype: Any) -> Any:
-    """Return components k to end of the transformed kernels (end - k, C, O)."""
-    if isinstance(w, Prepared):
-        return w.kernels[k:end]
-    flat = w.reshape(9, -1)
-    kernels = scratch("winograd some kernels", (end - k, flat.shape[1]), dtype, w)
-    for i in range(0, flat.shape[1], KERNEL_CHUNK):
-        chunk = slice(i, i + KERNEL_CHUNK)
-        array_module(w).matmul(g_matrix[k:end], flat[:, chunk], out=kernels[:, chunk])
-    return kernels.reshape(end - k, *w.shape[2:])
-
-
-def _pixels(x: Source, n: int, first: int, last: int, across: int, padding: Pair) -> Any:
-    """Return the pixels (4 rows + 2, 4 across + 2, C) that some rows of tiles see, in scratch memory."""
-    rows = TILE * (last - first) + 2
-    return padded_rows(x, n, TILE * first - padding[0], rows, -padding[1], TILE * across + 2)
-
-
-def _hand_over(y: Sink, n: int, first: int, last: int, size: Pair, tiled: Any) -> None:
-    """Give the sink some rows of tiles (4, 4, rows, across, O)."""
-    top, bottom = TILE * first, min(size[0], TILE * last)
-    if hasattr(y, "take_tiles"):  # pooling is easier done on tiles than on rows
-        y.take_tiles(n, top, bottom, tiled)
-        return
-    place = y.place(n, top, bottom)
-    scatter(tiled, place)
-    y.finish(n, top, bottom, place)
-
-
-def _by_bands(x: Source, kernels: Any, y: Sink, size: Pair, padding: Pair, turned: bool) -> None:
-    """Convolve with transformed kernels (36, C, O), from pixels to pixels a band at a time."""
-    xp = array_module(x.like)
-    n, _, _, c = x.shape
-    o = kernels.shape[2]
-    b_matrix, _, a_matrix = _matrices(np.dtype(y.dtype).name, xp, turned)
-    across = _tiles(size[1])
-
-    def band(n: int, first: int, last: int) -> None:
-        rows = last - first  # of tiles
-        tiles = rows * across
-        # D and M, V and Y do not live at the same time: two arrays for the four
-        one = scratch("winograd D, M", (36 * tiles * max(c, o),), y.dtype, x.like)
-        two = scratch("winograd V, Y", (36 * tiles * max(c, o),), y.dtype, x.like)
-        d = one[: 36 * tiles * c].reshape(6, 6, rows, across, c)
-        gather(_pixels(x, n, first, last, across, padding), TILE, d)
-        v = two[: 36 * tiles * c].reshape(36, tiles, c)
-        xp.matmul(b_matrix, d.reshape(36, -1), out=v.reshape(36, -1))
-        m = one[: 36 * tiles * o].reshape(36, tiles, o)
-        xp.matmul(v, kernels, out=m)
-        tiled = two[: 16 * tiles * o].reshape(4, 4, rows, across, o)
-        xp.matmul(a_matrix, m.reshape(36, -1), out=tiled.reshape(16, -1))
-        _hand_over(y, n, first, last, size, tiled)
-
-    bands = band_rows(size, 36 * max(c, o) * np.dtype(y.dtype).itemsize)
-    parallel(band, ((i, *rows) for i in range(n) for rows in bands))
-
-
-def band_rows(size: Pair, tile_bytes: int) -> list[tuple[int, int]]:
-    """Return (first, last) rows of tiles of each band; their number is even where there are rows enough."""
-    down, across = _tiles(size[0]), _tiles(size[1])
-    bands = -(-down * across // max(1, min(BAND_TILES, BAND_BYTES // tile_bytes)))
-    bands = min(down, bands + bands % 2)
-    edges = [down * i // bands for i in range(bands + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+winograd = Winograd(tile=4)
+winograd6 = Winograd(tile=6)

@@ -14,11 +14,19 @@ def view(pixels: Any, step: int, shape: tuple[int, ...]) -> Any:
 
     Tiles of k > step overlap. Nothing is checked: the last one must end inside.
     """
-    row, pixel, channel = pixels.strides
-    strides = (row, pixel, step * row, step * pixel, channel)
-    if isinstance(pixels, np.ndarray) and pixels.flags.c_contiguous:  # `as_strided` takes ten times as long
-        return np.ndarray(shape, pixels.dtype, pixels, strides=strides)
-    return array_module(pixels).lib.stride_tricks.as_strided(pixels, shape, strides)
+    row, pixel, channel = (stride // pixels.itemsize for stride in pixels.strides)
+    return strided(pixels, shape, (row, pixel, step * row, step * pixel, channel))
+
+
+def strided(array: Any, shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
+    """Return a view of other shape and strides, these in numbers, that begins where the array does.
+
+    Nothing is checked: the last one must lie inside.
+    """
+    strides = tuple(stride * array.itemsize for stride in strides)
+    if isinstance(array, np.ndarray) and array.flags.c_contiguous:  # `as_strided` takes ten times as long
+        return np.ndarray(shape, array.dtype, array, strides=strides)
+    return array_module(array).lib.stride_tricks.as_strided(array, shape, strides)
 
 
 def gather(pixels: Any, step: int, tiles: Any) -> None:
@@ -28,11 +36,16 @@ def gather(pixels: Any, step: int, tiles: Any) -> None:
 
 def scatter(tiles: Any, pixels: Any) -> None:
     """Write tiles (t, t, rows, across, C) side by side to pixels (H, W, C); what lies beyond is left out."""
-    t, _, rows, across, _ = tiles.shape
-    if pixels.shape[:2] == (t * rows, t * across):
-        view(pixels, t, tiles.shape)[...] = tiles
-        return
-    for i in range(t):
+    t, _, rows, across, c = tiles.shape
+    height, width = pixels.shape[:2]
+    rows, across = min(rows, height // t), min(across, width // t)  # of whole tiles
+    view(pixels, t, (t, t, rows, across, c))[...] = tiles[:, :, :rows, :across]
+    right, below = width - t * across, height - t * rows
+    if right:
+        for i in range(t):
+            part = pixels[i : t * rows : t, t * across :]
+            part[...] = tiles[i, :right, :rows, across].swapaxes(0, 1)
+    if below:
         for j in range(t):
-            part = pixels[i::t, j::t]
-            part[...] = tiles[i, j, : part.shape[0], : part.shape[1]]
+            part = pixels[t * rows :, j::t]
+            part[...] = tiles[:below, j, rows, : part.shape[1]]
