@@ -3,9 +3,9 @@
 from fused_checks import Fused
 from hypothesis import settings
 from hypothesis import strategies as st
-from kernel_checks import Conv, Pool
+from kernel_checks import Conv, Pool, tile_of
 
-from nst_manual.kernels import conv_planes, conv_winograd
+from nst_manual.kernels import conv_planes
 
 
 def examples(share):
@@ -20,7 +20,7 @@ def pairs(low, high):
 
 def convolutions(algorithm, most_groups=3):
     """Convolutions that the algorithm can compute."""
-    if algorithm.__name__ == conv_winograd.__name__:
+    if tile_of(algorithm):
         return tiled_convolutions()
     return all_convolutions(1 if algorithm.__name__ == conv_planes.__name__ else most_groups)
 

@@ -12,13 +12,15 @@ import pytest
 import reference
 
 from nst_manual.kernels import conv_matmul, conv_planes, conv_winograd
+from nst_manual.kernels.conv_winograd import winograd, winograd6
 from nst_manual.kernels.window import output_shape
 
 EPS = np.finfo(float).eps
 # Sums of a few hundred terms round off by a few eps of the magnitudes summed; a wrong term shows far above.
 ADJOINT_FACTOR = 50
-# Winograd's transforms add and subtract numbers of different size; its results round off ten times as much.
-WINOGRAD_ROUNDING = 10
+# Winograd's transforms add and subtract numbers of different size; its results round off so many times as
+# much, by the side of its tiles.
+WINOGRAD_ROUNDING = {4: 10, 6: 15}
 
 
 def draw(seed, *shapes, dtype=float):
@@ -58,7 +60,12 @@ def assert_close(got, expected, bound=1e-12, magnitude=None):
 
 def rounding(algorithm):
     """Return by how much more than a direct sum an algorithm of convolution may round."""
-    return WINOGRAD_ROUNDING if algorithm.__name__ == conv_winograd.__name__ else 1
+    return WINOGRAD_ROUNDING.get(tile_of(algorithm), 1)
+
+
+def tile_of(algorithm):
+    """Return the side of Winograd's tiles, None for other algorithms."""
+    return getattr(algorithm, "tile", None)
 
 
 def assert_adjoint(forward, adjoint, magnitude, x, y, rounding=1):
@@ -134,7 +141,8 @@ def bands_of(size):
         patch.setattr(conv_matmul, "BAND_BYTES", size)
         patch.setattr(conv_planes, "BAND_BYTES", size)
         if size < 2**12:
-            patch.setattr(conv_winograd, "BAND_TILES", 1 if size < 2**8 else 2)
+            for algorithm in (winograd, winograd6):
+                patch.setattr(algorithm, "band_tiles", 1 if size < 2**8 else 2)
             patch.setattr(conv_winograd, "KERNEL_CHUNK", 3)
         yield
 

@@ -11,7 +11,8 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from nst_manual.backend import array_module, available_cpus, parallel, scratch, thread_limit
-from nst_manual.kernels import conv_matmul, conv_planes, conv_winograd, gram
+from nst_manual.kernels import conv_matmul, conv_planes, gram
+from nst_manual.kernels.conv_winograd import winograd, winograd6
 
 
 def blas_threads() -> list[int]:
@@ -64,11 +65,12 @@ def test_the_blas_library_has_its_threads_back_afterwards():
 @pytest.mark.parametrize("threads", [2, 3, 8])
 @pytest.mark.parametrize(
     ("algorithm", "kernel_size"),
-    [(conv_matmul, 1), (conv_matmul, 3), (conv_matmul, 5), (conv_planes, 5), (conv_winograd, 3)],
-    ids=["matmul 1x1", "matmul 3x3", "matmul 5x5", "planes", "winograd"],
+    [(conv_matmul, 1), (conv_matmul, 3), (conv_matmul, 5), (conv_planes, 5), (winograd, 3), (winograd6, 3)],
+    ids=["matmul 1x1", "matmul 3x3", "matmul 5x5", "planes", "winograd", "winograd6"],
 )
 def test_any_number_of_threads_gives_the_same_bits(threads, algorithm, kernel_size, monkeypatch):
-    monkeypatch.setattr(conv_winograd, "BAND_TILES", 16)
+    for tiled in (winograd, winograd6):
+        monkeypatch.setattr(tiled, "band_tiles", 16)
     for module in (conv_matmul, conv_planes):
         monkeypatch.setattr(module, "BAND_BYTES", 2**17)
     rng = np.random.default_rng(kernel_size)

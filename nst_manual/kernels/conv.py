@@ -1,8 +1,9 @@
 """The algorithms of convolution, in one table, and the rules by which one is chosen.
 
-All compute the same. Each has `forward`, `input_gradient`, `parameter_gradients` and `supports`, as a file or,
-where there are several of a kind, as an object; those that work in bands of rows also have `forward_rows` and `input_gradient_rows`, which read from a source
-and write to a sink (`nst_manual.kernels.rows`), so that ReLU and pooling can be done on the way.
+All compute the same. Each is a file, or an object where there are several of a kind, with `forward`,
+`input_gradient`, `parameter_gradients` and `supports`; those that work in bands of rows also have
+`forward_rows` and `input_gradient_rows`, which read from a source and write to a sink
+(`nst_manual.kernels.rows`), so that ReLU and pooling can be done on the way.
 """
 
 from __future__ import annotations
@@ -93,11 +94,12 @@ def _kernels_fit(algorithm: Winograd, problem: Problem) -> bool:
 
 # The first rule that holds, of an algorithm that supports the geometry, decides. Measured on VGG's layers:
 # below 24 tiles Winograd's transform of the kernels costs more than its products save, and below 16 channels
-# its transforms of the image do.
+# its transforms of the image do. Tiles of 6x6 save a fifth of the time with 64 channels and a tenth with 128;
+# with 256 the kernels, 64 for each pair of channels and not 36, no longer fit into the cache.
 RULES = (
     Rule(
         "winograd6",
-        "as for winograd, at most 128 x 128 channels, 200 x 200 pixels and more, tiles of 6x6 pixels fit as well",
+        "as winograd, at most 128 x 128 channels, 200 x 200 pixels and more, 6x6 pixels fit as well as 4x4",
         lambda p: _winograd(p) and _winograd6(p),
     ),
     Rule(

@@ -102,7 +102,7 @@ class Winograd:
     band_bytes: int = 5 * 2**20
     many_channels: int = 256 * 512
     piece_bytes: int = 20 * 2**20
-    piece_band_tiles: int = 64
+    piece_band_tiles: int = 32
     components: int = 6
 
     parameter_gradients = staticmethod(conv_matmul.parameter_gradients)  # of which style transfer has none
@@ -154,7 +154,7 @@ class Winograd:
         *,
         work: Any = None,
     ) -> None:
-        """Write the rows of y for the rows of x; a bias is the sink's to add. `work` has `work_size` numbers."""
+        """Write the rows of y for the rows of x; a bias is the sink's. `work` has `work_size` numbers."""
         size = output_shape(x.shape, (3, 3), stride, padding)
         self._convolve(x, w, y, size, padding, False, work)
 
@@ -192,7 +192,7 @@ class Winograd:
         return ((self.tile + 2) ** 2, *w_shape[2:])
 
     def prepare(self, w: Any, out: Any) -> Prepared:
-        """Return the kernels w (3, 3, C, O) transformed, in `out` (k k, C, O); to be passed in their place."""
+        """Return the kernels w (3, 3, C, O) transformed, in `out` (k k, C, O): to be passed for them."""
         return Prepared(self._transform(w, out))
 
     def tiles(self, pixels: int) -> int:
@@ -200,7 +200,7 @@ class Winograd:
         return -(-pixels // self.tile)
 
     def band_rows(self, size: Pair, tile_bytes: int) -> list[tuple[int, int]]:
-        """Return (first, last) rows of tiles of each band; their number is even where there are rows enough."""
+        """Return (first, last) rows of tiles of each band; an even number of bands where rows suffice."""
         down, across = self.tiles(size[0]), self.tiles(size[1])
         bands = -(-down * across // max(1, min(self.band_tiles, self.band_bytes // tile_bytes)))
         bands = min(down, bands + bands % 2)
@@ -290,13 +290,15 @@ class Winograd:
     def _by_components(
         self, x: Source, w: Any, y: Sink, size: Pair, padding: Pair, turned: bool, work: Any
     ) -> None:
-        """Convolve in large pieces: all of V, then the k k products, then all of Y, each on several threads."""
+        """Convolve in large pieces: all of V, the k k products, all of Y, each on several threads."""
         xp, dtype, k = array_module(x.like), np.dtype(y.dtype), self.tile + 2
         b_matrix, _, a_matrix = matrices(self.tile, dtype.name, xp, turned)
         c, o = w.shape[:1:-1] if turned else w.shape[2:]
         down, across = self.tiles(size[0]), self.tiles(size[1])
         rows = self._piece_rows(size, w.shape, dtype.itemsize)
         step = max(1, self.piece_band_tiles // across)  # rows of tiles that are transformed at a time
+        # kernels that are transformed beside the products are so faster by more components at a time
+        components = max(1, self.components // 2) if isinstance(w, Prepared) else self.components
         numbers = band_size(self.tile, step, across, c, o)
         if work is None:
             work = scratch("winograd V, M", (self._piece_size(rows, across, w.shape),), dtype, x.like)
@@ -326,7 +328,7 @@ class Winograd:
 
             bands = [(first, min(first + step, end)) for first in range(begin, end, step)]
             parallel(input_rows, bands)
-            parallel(product, ((i, i + self.components) for i in range(0, k * k, self.components)))
+            parallel(product, ((i, i + components) for i in range(0, k * k, components)))
             parallel(output_rows, bands)
 
         for n in range(x.shape[0]):

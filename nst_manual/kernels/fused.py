@@ -182,7 +182,11 @@ class ReLUSource:
     def read(self, n: int, top: int, bottom: int, out: Any) -> None:
         """Write the masked rows."""
         rows = slice(top, bottom)
-        mask = self.y[n, rows] > 0 if self.mask is None else self.mask[n, rows]
+        if self.mask is None:
+            mask = scratch("mask", out.shape, bool, out)
+            array_module(out).greater(self.y[n, rows], 0, out=mask)
+        else:
+            mask = self.mask[n, rows]
         masked(self.dy[n, rows], mask, out=out)
 
 
@@ -220,7 +224,9 @@ class MaxUnpoolSource(_UnpoolSource):
 
     def spread(self, n: int, rows: slice, position: int, out: Any) -> None:
         """Write dy to the pixels that were the maximum."""
-        masked(self.dy[n, rows], self.code[n, rows] == position, out=out)
+        here = scratch("mask", out.shape, bool, out)
+        array_module(out).equal(self.code[n, rows], position, out=here)
+        masked(self.dy[n, rows], here, out=out)
 
 
 class AvgUnpoolSource(_UnpoolSource):

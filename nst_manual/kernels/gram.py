@@ -17,7 +17,7 @@ from nst_manual.backend import array_module, parallel, scratch
 from nst_manual.kernels.rows import band_slices
 
 BANDS = 8
-# Positions of a band on the way back: its products stay in the cache until they are added.
+# Positions of a band on the way back, at most: its products stay in the cache until they are added.
 BACKWARD_POSITIONS = 1024
 
 
@@ -61,7 +61,8 @@ def input_gradient(x: Any, ds: Any, *, out: Any = None, add: bool = False) -> An
             xp.matmul(part, both, out=flat[:, positions])
 
     count = features.shape[1]
-    parallel(band, ((part,) for part in band_slices(count, BACKWARD_POSITIONS)))
+    positions = min(BACKWARD_POSITIONS, -(-count // BANDS))
+    parallel(band, ((part,) for part in band_slices(count, positions)))
     return dx
 
 

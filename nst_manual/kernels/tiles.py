@@ -39,13 +39,13 @@ def scatter(tiles: Any, pixels: Any) -> None:
     t, _, rows, across, c = tiles.shape
     height, width = pixels.shape[:2]
     rows, across = min(rows, height // t), min(across, width // t)  # of whole tiles
+    bottom, right = t * rows, t * across
     view(pixels, t, (t, t, rows, across, c))[...] = tiles[:, :, :rows, :across]
-    right, below = width - t * across, height - t * rows
-    if right:
-        for i in range(t):
-            part = pixels[i : t * rows : t, t * across :]
-            part[...] = tiles[i, :right, :rows, across].swapaxes(0, 1)
-    if below:
-        for j in range(t):
-            part = pixels[t * rows :, j::t]
-            part[...] = tiles[:below, j, rows, : part.shape[1]]
+    if right < width:
+        part = pixels[:bottom, right:].reshape(rows, t, width - right, c)
+        part[...] = tiles[:, : width - right, :rows, across].transpose(2, 0, 1, 3)
+    if bottom < height:
+        part = pixels[bottom:, :right].reshape(height - bottom, across, t, c)
+        part[...] = tiles[: height - bottom, :, rows, :across].transpose(0, 2, 1, 3)
+        if right < width:
+            pixels[bottom:, right:] = tiles[: height - bottom, : width - right, rows, across]

@@ -9,8 +9,8 @@ The matrices come from polynomials taken at k - 1 points and at infinity: 0, +-1
 besides for t = 6. Every product below is one call for a whole band of tiles: each row of a small matrix is
 applied to k long rows of numbers at once.
 
-Rows of a matrix that are a multiple of 4096 bytes apart take the same few places of the processor's cache from
-one another. So they are kept PAD numbers further apart than they are long.
+Rows of a matrix that are a multiple of 4096 bytes apart take the same few places of the processor's cache
+from one another. So they are kept PAD numbers further apart than they are long.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ PAD = 16
 def matrices(tile: int, dtype: str, xp: Any, turned: bool) -> tuple[Any, Any, Any]:
     """Return B^T (k, k), G x G (k k, 9), a Kronecker product, and A^T (tile, k).
 
-    To convolve with kernels turned by 180 degrees is to turn what goes in and what comes out: `turned` has the
-    columns of B^T and the rows of A^T in reverse order.
+    To convolve with kernels turned by 180 degrees is to turn what goes in and what comes out: `turned` has
+    the columns of B^T and the rows of A^T in reverse order.
     """
     b, g, a = (np.array(MATRICES[tile][name], float) for name in ("B_T", "G", "A_T"))
     if turned:
@@ -131,8 +131,8 @@ def transform_input(pixels: Any, b: Any, v: Any, one: Any, two: Any) -> None:
     rows, numbers = v.shape[2:]
     # along the rows of pixels: at each place of a tile's row a plane, of which a product makes another
     d, h = (planes(memory, down * k, numbers).reshape(down, k, numbers) for memory in (one, two))
-    row, pixel = c * pixels.shape[1], c
-    d.reshape(down, k, -1, c)[...] = strided(pixels, d.reshape(down, k, -1, c).shape, (row, pixel, tile * pixel, 1))
+    shape = down, k, numbers // c, c
+    d.reshape(shape)[...] = strided(pixels, shape, (c * pixels.shape[1], c, tile * c, 1))
     xp.matmul(b, d, out=h)
     # and down: the k rows of pixels that a row of tiles sees
     plane = numbers + PAD

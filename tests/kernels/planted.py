@@ -5,9 +5,8 @@ from types import SimpleNamespace
 
 def planted(module, **functions):
     """Return the kernel's functions with some of them replaced."""
-    names = [name for name in vars(module) if not name.startswith("_")]
-    own = {"__name__": module.__name__} | {name: getattr(module, name) for name in names}
-    return SimpleNamespace(**own | functions)
+    names = [name for name in dir(module) if name == "__name__" or not name.startswith("_")]
+    return SimpleNamespace(**{name: getattr(module, name) for name in names} | functions)
 
 
 def changed(array, index, factor):

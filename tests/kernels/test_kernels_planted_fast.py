@@ -7,10 +7,12 @@ from kernel_checks import Conv, check_conv_by_adjoint, check_conv_by_loops
 from planted import changed, planted
 
 from nst_manual.kernels import conv_planes, conv_winograd, fused, masked
+from nst_manual.kernels import winograd_transforms as transforms
+from nst_manual.kernels.conv_winograd import winograd, winograd6
 
 # -- convolution in tiles, and in planes: mistakes inside ----------------------------------------------------
 
-TILES = Conv(x=(2, 6, 9, 4), out=4, padding=(1, 1), band_bytes=1)
+TILES = Conv(x=(2, 7, 9, 4), out=4, padding=(1, 1), band_bytes=1)
 NO_PADDING = Conv(x=(2, 7, 6, 4), out=4, padding=(0, 0), band_bytes=500)
 
 
@@ -22,22 +24,28 @@ def with_entry(matrix, i, j, value):
     return rows
 
 
-def never_turned(dtype, xp, turned, matrices=conv_winograd._matrices):
+def never_turned(tile, dtype, xp, turned, matrices=conv_winograd.matrices):
     """The matrices of the way forward on the way back."""
-    return matrices(dtype, xp, False)
+    return matrices(tile, dtype, xp, False)
 
 
-def without_border(pixels, step, tiles, gather=conv_winograd.gather):
-    """The last row of each tile's input is taken as outside the image."""
-    gather(pixels, step, tiles)
-    tiles[-1] = 0
+def without_border(pixels, *rest, transform_input=conv_winograd.transform_input):
+    """The last row of pixels that a band of tiles sees is taken as outside the image."""
+    pixels[-1] = 0
+    transform_input(pixels, *rest)
+
+
+def rows_for_columns(m, *rest, transform_output=conv_winograd.transform_output):
+    """The tiles are transposed."""
+    return transform_output(m, *rest).transpose(1, 0, 2)
 
 
 def whole_tiles_alone(tiles, pixels, scatter=conv_winograd.scatter):
     """Tiles that reach beyond the image are left out."""
     pixels[...] = 0
-    rows, columns = (4 * (side // 4) for side in pixels.shape[:2])
-    scatter(tiles[:, :, : rows // 4, : columns // 4], pixels[:rows, :columns])
+    t = len(tiles)
+    rows, columns = (t * (side // t) for side in pixels.shape[:2])
+    scatter(tiles[:, :, : rows // t, : columns // t], pixels[:rows, :columns])
 
 
 def a_row_too_low(source, n, top, *rest, padded_rows=conv_winograd.padded_rows):
@@ -56,47 +64,74 @@ def first_image_alone(source, n, *rest, padded_rows=conv_winograd.padded_rows):
     return padded_rows(source, 0, *rest)
 
 
+def with_matrix(tile, name, change):
+    """Return all matrices, that of one size and name changed."""
+    own = transforms.MATRICES[tile]
+    return {"MATRICES": transforms.MATRICES | {tile: own | {name: change(own[name])}}}
+
+
+def other_sign(matrix):
+    """The first number of the third row that is not 0 has the other sign."""
+    j = next(j for j, value in enumerate(matrix[2]) if value)
+    return with_entry(matrix, 2, j, -matrix[2][j])
+
+
+def rounded(matrix):
+    """In half the digits."""
+    return np.asarray(matrix, "float32").tolist()
+
+
 WINOGRAD_BUGS = {
-    "kernel not turned on the way back": {"_matrices": never_turned},
-    "a sign in B": {"B_T": with_entry(conv_winograd.B_T, 1, 2, 4)},
-    "rows of B in another order": {"B_T": [conv_winograd.B_T[i] for i in (0, 2, 1, 3, 4, 5)]},
-    "a row of A wrong": {"A_T": with_entry(conv_winograd.A_T, 2, 3, 2)},
-    "the last number of A forgotten": {"A_T": with_entry(conv_winograd.A_T, 3, 5, 0)},
-    "a number in G": {"G": with_entry(conv_winograd.G, 3, 0, 1 / 12)},
-    "G rounded": {"G": np.asarray(conv_winograd.G, "float32").tolist()},
-    "the border of a tile lost": {"gather": without_border},
+    "kernel not turned on the way back": {"matrices": never_turned},
+    "the border of a tile lost": {"transform_input": without_border},
+    "tiles transposed": {"transform_output": rows_for_columns},
     "the last part of a tile dropped": {"scatter": whole_tiles_alone},
     "padding above off by one": {"padded_rows": a_row_too_low},
     "padding left off by one": {"padded_rows": a_pixel_too_far},
     "second image forgotten": {"padded_rows": first_image_alone},
 }
+MATRIX_BUGS = {
+    "a sign in B": ("B_T", other_sign),
+    "rows of B in another order": ("B_T", lambda b: [*b[:2], b[3], b[2], *b[4:]]),
+    "a sign in A": ("A_T", other_sign),
+    "the last number of A forgotten": ("A_T", lambda a: with_entry(a, -1, -1, 0)),
+    "a number in G": ("G", lambda g: with_entry(g, 3, 0, g[3][0] * 1.01)),
+    "G rounded": ("G", rounded),
+}
+every_tile = pytest.mark.parametrize("algorithm", [winograd, winograd6], ids=["4x4", "6x6"])
 
 
-def forget_matrices():
-    """Let the matrices be made anew from B_T, G and A_T."""
-    clear = getattr(conv_winograd._matrices, "cache_clear", None)
-    if clear:
-        clear()
-
-
+@every_tile
 @pytest.mark.parametrize("check", [check_conv_by_loops, check_conv_by_adjoint])
 @pytest.mark.parametrize("bug", WINOGRAD_BUGS.values(), ids=WINOGRAD_BUGS)
-def test_a_mistake_inside_winograds_convolution_is_found(bug, check, monkeypatch):
+def test_a_mistake_inside_winograds_convolution_is_found(bug, check, algorithm, monkeypatch):
     for case in (TILES, NO_PADDING):
-        check(conv_winograd, case)
-    forget_matrices()
+        check(algorithm, case)
     for name, value in bug.items():
         monkeypatch.setattr(conv_winograd, name, value)
     with pytest.raises(AssertionError):
-        check(conv_winograd, TILES)
-    monkeypatch.undo()
-    forget_matrices()
+        check(algorithm, TILES)
+
+
+@every_tile
+@pytest.mark.parametrize("check", [check_conv_by_loops, check_conv_by_adjoint])
+@pytest.mark.parametrize("bug", MATRIX_BUGS.values(), ids=MATRIX_BUGS)
+def test_a_mistake_in_winograds_matrices_is_found(bug, check, algorithm, monkeypatch):
+    check(algorithm, TILES)
+    transforms.matrices.cache_clear()
+    monkeypatch.setattr(transforms, *with_matrix(algorithm.tile, *bug).popitem())
+    try:
+        with pytest.raises(AssertionError):
+            check(algorithm, TILES)
+    finally:
+        transforms.matrices.cache_clear()
 
 
 WINOGRAD_WRAPPED = {
-    f"dx: {name}": planted(
-        conv_winograd, input_gradient=lambda *args, bug=bug: bug(conv_winograd.input_gradient, *args)
+    f"dx {algorithm.tile}x{algorithm.tile}: {name}": planted(
+        algorithm, input_gradient=lambda *args, bug=bug, f=algorithm.input_gradient: bug(f, *args)
     )
+    for algorithm in (winograd, winograd6)
     for name, bug in {
         "channels transposed": lambda f, dy, w, *rest: f(dy, w.transpose(0, 1, 3, 2), *rest),
         "scaled by 1 + 1e-11": lambda f, *args: f(*args) * (1 + 1e-11),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nst_manual import nn
 from nst_manual.backend import thread_limit
 from nst_manual.errors import ShapeError, UsageError
-from nst_manual.kernels import conv_winograd
+from nst_manual.kernels.conv import ALGORITHMS
 from nst_manual.losses import ContentLoss, LossModule
 from nst_manual.nn import fuse
 from nst_manual.nn.fused_conv2d import FusedConv2d
@@ -199,13 +199,16 @@ def test_a_target_of_another_size_is_a_shape_error_and_the_network_as_good_as_be
 
 
 @pytest.mark.parametrize("pool", ["max", "average"])
-@pytest.mark.parametrize("algorithm", ["winograd", "winograd of many channels", "planes", "matmul"])
+@pytest.mark.parametrize(
+    "algorithm", ["winograd", "winograd6", "winograd of many channels", "planes", "matmul"]
+)
 def test_any_number_of_threads_gives_the_same_bits(monkeypatch, pool, algorithm):
-    monkeypatch.setattr(conv_winograd, "BAND_TILES", 3)
     if algorithm == "winograd of many channels":
         algorithm = "winograd"
-        for name, value in {"MANY_CHANNELS": 0, "PIECE_BYTES": 20_000, "COMPONENT_BAND_TILES": 3}.items():
-            monkeypatch.setattr(conv_winograd, name, value)
+        for name, value in {"many_channels": 0, "piece_bytes": 20_000, "piece_band_tiles": 3}.items():
+            monkeypatch.setattr(ALGORITHMS[algorithm], name, value)
+    if algorithm.startswith("winograd"):
+        monkeypatch.setattr(ALGORITHMS[algorithm], "band_tiles", 3)
     for module in ("conv_planes", "conv_matmul"):
         monkeypatch.setattr(f"nst_manual.kernels.{module}.BAND_BYTES", 4000)
     conv = ("conv", 5, 3, True)

@@ -13,7 +13,7 @@ from hypothesis import given
 from smooth_pictures import random_start, smooth_picture
 
 from nst_manual import Objective
-from nst_manual.kernels import conv_winograd
+from nst_manual.kernels.conv_winograd import winograd
 from nst_manual.nn import fuse, plan
 from nst_manual.nn.plan import ALIGNMENT, Buffer, make_plan
 
@@ -167,7 +167,7 @@ def test_weights_that_are_kept_and_those_prepared_in_each_pass_give_the_same_bit
 def test_the_memory_to_work_in_is_the_network_s_and_changes_no_bit(monkeypatch, keep):
     draft = replace(VGG, algorithm="winograd", dtype="float32")
     x, dy = draft.arrays()
-    monkeypatch.setattr(conv_winograd, "MANY_CHANNELS", 0)
+    monkeypatch.setattr(winograd, "many_channels", 0)
     monkeypatch.setattr(plan, "KEEP_BYTES", keep)
     expected = answer(draft.build(), x, dy)  # the plain list has memory of its own
     fused = fuse(draft.build())

@@ -10,8 +10,9 @@ from smooth_pictures import random_start, smooth_picture
 from nst_manual import Objective, nn
 from nst_manual.backend import thread_limit
 from nst_manual.errors import DivergedError, ShapeError
-from nst_manual.kernels import avg_pool, conv_matmul, conv_planes, conv_winograd, max_pool, relu
+from nst_manual.kernels import avg_pool, conv_matmul, conv_planes, max_pool, relu
 from nst_manual.kernels.conv import ALGORITHMS
+from nst_manual.kernels.conv_winograd import winograd
 from nst_manual.nn import fused_conv2d
 
 ALL = {
@@ -156,7 +157,7 @@ def test_a_complex_step_goes_through_the_objective(plain):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("pooling", ["max", "average"])
 def test_any_number_of_threads_gives_the_same_bits(monkeypatch, dtype, pooling):
-    monkeypatch.setattr(conv_winograd, "BAND_TILES", 5)
+    monkeypatch.setattr(winograd, "band_tiles", 5)
     for module in (conv_planes, conv_matmul):
         monkeypatch.setattr(module, "BAND_BYTES", 2**15)
     ours = objective(dtype=dtype, pooling=pooling, **(ALL | {"content_layers": "conv3_1", "size": 64}))
