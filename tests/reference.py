@@ -238,3 +238,35 @@ def gram_df(f, dg):
     for pixel, c in np.ndindex(f.shape):
         df[pixel, c] = sum((dg[c, d] + dg[d, c]) * f[pixel, d] for d in range(f.shape[1]))
     return df
+
+
+def lrn(x, size, alpha, beta, k):
+    """Local response normalisation over the channels that there are."""
+    y = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        y[index] = x[index] / _lrn_sum(x[index[:-1]], index[-1], size, alpha, k) ** beta
+    return y
+
+
+def _lrn_sum(pixel, c, size, alpha, k):
+    """K + alpha / size times the sum of squares around channel c of one pixel's channels."""
+    total = 0.0
+    for other in range(c - size // 2, c + (size - 1) // 2 + 1):
+        if 0 <= other < len(pixel):
+            total += pixel[other] ** 2
+    return k + alpha / size * total
+
+
+def lrn_dx(x, dy, size, alpha, beta, k):
+    """Each channel's share in each channel of the same pixel, added up."""
+    dx = np.zeros_like(x)
+    for place in np.ndindex(x.shape[:-1]):
+        pixel = x[place]
+        for c in range(len(pixel)):  # of y
+            s = _lrn_sum(pixel, c, size, alpha, k)
+            dx[(*place, c)] += dy[(*place, c)] / s**beta
+            for other in range(c - size // 2, c + (size - 1) // 2 + 1):
+                if 0 <= other < len(pixel):
+                    slope = -beta * s ** (-beta - 1) * alpha / size * 2 * pixel[other]
+                    dx[(*place, other)] += dy[(*place, c)] * pixel[c] * slope
+    return dx

@@ -26,7 +26,8 @@ of the weights can be out of date. Whoever knows that the weights stay as they a
 
 Cost, for t = 4 and 6: 4.5 and 3.6 C O operations a pixel (direct: 18), about 70 (C + O) for the transforms,
 and 36 or 64 C O numbers of memory for the kernels. The transforms add and subtract numbers of different size:
-in float32 the error is some 5 or 10 times that of the direct sum, 1e-6 to 3e-6 of a layer's norm.
+in float32 the error is some 8 or 15 times that of the direct sum, of a layer's norm up to 1.3e-6 or 2.4e-6
+forward and 3.5e-6 or 6.4e-6 backward (measured with VGG-16's weights, `tools/measure_accuracy.py`).
 """
 
 from __future__ import annotations

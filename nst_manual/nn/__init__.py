@@ -7,6 +7,7 @@ from nst_manual.nn.dropout import Dropout
 from nst_manual.nn.flatten import Flatten
 from nst_manual.nn.fuse import Fused, fuse
 from nst_manual.nn.linear import Linear
+from nst_manual.nn.local_response_norm import LocalResponseNorm
 from nst_manual.nn.max_pool2d import MaxPool2d
 from nst_manual.nn.module import Module
 from nst_manual.nn.preprocess import Preprocess
@@ -21,6 +22,7 @@ __all__ = [
     "Flatten",
     "Fused",
     "Linear",
+    "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool2d",
     "Module",

@@ -1,0 +1,125 @@
+"""What a backward pass does where forward has a kink: at the zeros of a ReLU, at the ties of a max-pool.
+
+There the derivative is a choice, but not any choice. With an upstream gradient that is nowhere negative, it
+has to lie between the slope to the left and the slope to the right of an element, whichever of the ties it
+has won; and where equal values are moved together, so that ties stay ties, there is no kink, and the
+derivative is exact. Random numbers never stand on a kink: here x is rounded to a few values, 0 among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from nst_manual.check.derivatives import Function, central_slope, complex_gradient, one_sided_gradients
+from nst_manual.check.diagnosis import likely_cause, relative_error, where, wrong_elements
+from nst_manual.check.report import Check, judged
+from nst_manual.check.subject import Subject
+
+# Up to so many elements.
+ELEMENTS = 2000
+# Rounded to multiples of this; and a step much smaller.
+GRID, STEP = 0.5, 1e-6
+BOUND = 1e-6
+KINK = 1e-3
+
+
+def census(x: np.ndarray, near: float = 1e-6) -> dict[str, int]:
+    """Count where a finite difference at x could step over a kink.
+
+    Parameters
+    ----------
+    x : array (N, H, W, C) or any other shape
+        What goes into a ReLU or a max-pool.
+    near : float
+        As a part of the largest absolute value.
+
+    Returns
+    -------
+    dict
+        `zeros`, `near_zeros`, and of images `ties` and `near_ties`: neighbours, down or to the right, that
+        are equal or nearly.
+    """
+    reach = near * float(np.max(np.abs(x), initial=0.0))
+    found = {"zeros": int((x == 0).sum()), "near_zeros": int(((x != 0) & (np.abs(x) <= reach)).sum())}
+    if x.ndim == 4:
+        steps = [np.abs(np.diff(x, axis=axis)) for axis in (1, 2)]
+        found["ties"] = int(sum((step == 0).sum() for step in steps))
+        found["near_ties"] = int(sum(((step != 0) & (step <= reach)).sum() for step in steps))
+    return found
+
+
+def check_kinks(name: str, subject: Subject) -> Iterator[Check]:
+    """Yield the checks at zeros and ties; none where x is large or forward computes in float32.
+
+    Parameters
+    ----------
+    name : str
+    subject : Subject
+    """
+    if subject.x.size > ELEMENTS or subject.narrow:
+        return
+    x = np.round(subject.x / ((np.std(subject.x) or 1.0) * GRID)) * GRID
+    dy = np.abs(subject.dy)
+
+    def value(x: np.ndarray) -> Any:
+        return subject.value(x, dy)
+
+    dx = np.array(subject.backward(x, dy))
+    right, left = one_sided_gradients(value, x, STEP)
+    # where forward is smooth, its slope lies between these two as well, but for rounding, eps |f| / STEP
+    scale = float(np.max(np.abs([right, left]), initial=0.0)) or 1.0
+    slack = BOUND * scale / 10 + 1e-9 * abs(float(np.real(value(x))))
+    low, high = np.minimum(right, left) - slack, np.maximum(right, left) + slack
+    nearest = np.clip(dx, low, high)
+    error = float(np.max(np.abs(dx - nearest), initial=0.0)) / scale
+    kinks = int((np.abs(right - left) > KINK * scale).sum())  # a smooth function's slopes differ by STEP
+    method = f"between the slopes on both sides, at {kinks} kink{'s' * (kinks != 1)}"
+    yield judged(name, method, error, BOUND, where=where(dx, nearest, BOUND), cause=_cause(x, dx, nearest))
+    yield _together(name, value, x, dx)
+    if kinks and subject.takes_complex():
+        yield from _own_choice(name, value, x, dx)
+
+
+def _together(name: str, value: Function, x: np.ndarray, dx: np.ndarray) -> Check:
+    """Compare the slope where equal values move together and zeros stay: there is no kink on that way."""
+    values, inverse = np.unique(x, return_inverse=True)
+    speed = np.random.default_rng(3).standard_normal(len(values))
+    speed[values == 0] = 0
+    direction = speed[inverse].reshape(x.shape)
+    expected = central_slope(value, x, direction, 1e-4)
+    got = float(np.vdot(dx, direction))
+    scale = abs(expected) + 1e-3 * float(np.linalg.norm(dx) * np.linalg.norm(direction)) or 1.0
+    cause = "of equal values the first gets the gradient, once: here it is given more than once, or lost"
+    words = f"slope {got:.6g} where {expected:.6g} is right, equal values moved together"
+    return judged(name, "ties moved together", abs(got - expected) / scale, 1e-5, where=words, cause=cause)
+
+
+def _own_choice(name: str, value: Function, x: np.ndarray, dx: np.ndarray) -> Iterator[Check]:
+    """Compare with the choice that forward itself makes, where it chooses by the real part.
+
+    Then a complex step up and one down agree even on a kink, since neither moves the real part; a forward
+    that looks at the imaginary part has another answer for each, and has made no choice.
+    """
+    up = complex_gradient(value, x)
+    down = -complex_gradient(lambda z: value(np.conj(z)), x)
+    if not np.allclose(up, down, rtol=1e-9, atol=1e-12 * (float(np.abs(up).max(initial=0.0)) or 1.0)):
+        return
+    error = relative_error(dx, up, np.array([np.linalg.norm(up) or np.linalg.norm(dx)]))
+    yield judged(
+        name,
+        "zeros and ties as forward takes them",
+        error,
+        1e-11,
+        where=where(dx, up),
+        cause=_cause(x, dx, up),
+    )
+
+
+def _cause(x: np.ndarray, dx: np.ndarray, nearest: Any) -> str:
+    wrong = wrong_elements(dx, nearest, BOUND)
+    if wrong.any() and not x[wrong].any():
+        return "all of the wrong ones are where x is 0: the ReLU's gradient there is 0"
+    return likely_cause(dx, nearest)

@@ -1,0 +1,211 @@
+"""What `gradcheck` checks: every kernel, module and loss, and whole networks with losses inside.
+
+Each target is made anew from a seed, in float64, small and of odd sizes, so that borders, the rest that a
+stride leaves over and several bands all occur.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+IMAGES = (2, 6, 5, 4)  # N, H, W, C
+Made = tuple[Any, np.ndarray]  # a module and where to check it
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something to check.
+
+    Attributes
+    ----------
+    name : str
+    group : str
+        "kernels", "modules", "losses" or "networks".
+    make : callable
+        Random generator -> (module, x).
+    """
+
+    name: str
+    group: str
+    make: Callable[[np.random.Generator], Made]
+
+
+class OfParameter:
+    """A module as a function of one of its parameters: backward is what it has added to the gradient's sum.
+
+    Parameters
+    ----------
+    module : Module
+        With `training` set, and parameters.
+    name : str
+        "weight" or "bias".
+    x : array
+        The module's input.
+    """
+
+    def __init__(self, module: Any, name: str, x: np.ndarray) -> None:
+        module.training = True
+        self.module, self.name, self.x = module, name, x
+
+    def forward(self, value: np.ndarray) -> np.ndarray:
+        """Return the module's output with that value of the parameter."""
+        setattr(self.module, self.name, value)
+        return self.module.forward(self.x)
+
+    def backward(self, value: np.ndarray, dy: np.ndarray) -> np.ndarray:
+        """Return the gradient with respect to the parameter."""
+        self.module.zero_grad_parameters()
+        self.module.backward(self.x, dy)
+        return getattr(self.module, f"grad_{self.name}").copy()
+
+
+class OfFunctions:
+    """Two functions, x -> y and (x, dy) -> dx, as an object with forward and backward."""
+
+    def __init__(self, forward: Callable, backward: Callable) -> None:
+        self.forward, self.backward = forward, backward
+
+
+def targets() -> Iterator[Target]:
+    """Yield all targets, the simplest first."""
+    yield from _kernels()
+    yield from _modules()
+    yield from _losses()
+    yield from _networks()
+
+
+def _images(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.standard_normal(shape or IMAGES)
+
+
+def _kernels() -> Iterator[Target]:
+    from nst_manual.kernels import gram
+    from nst_manual.kernels.conv import ALGORITHMS
+
+    def conv(algorithm: Any, w_shape: tuple, *geometry: Any) -> Callable[[np.random.Generator], Made]:
+        def make(rng: np.random.Generator) -> Made:
+            w, b = rng.standard_normal(w_shape), rng.standard_normal(w_shape[3])
+            x = _images(rng, 2, 7, 9, w_shape[2] * geometry[3])
+            module = OfFunctions(
+                lambda x: algorithm.forward(x, w.astype(x.dtype), b, *geometry),
+                lambda x, dy: algorithm.input_gradient(dy, w, x.shape, *geometry),
+            )
+            module.weight, module.groups = w, geometry[3]
+            module.stride, module.padding, module.dilation = geometry[:3]
+            return module, x
+
+        return make
+
+    geometries = {
+        "": ((3, 3, 2, 3), (1, 1), (1, 1), (1, 1), 1),
+        ", no padding": ((3, 3, 2, 3), (1, 1), (0, 0), (1, 1), 1),
+        ", stride 2": ((3, 2, 2, 3), (2, 2), (1, 0), (1, 1), 1),
+        ", dilation 2, groups": ((2, 3, 1, 4), (1, 1), (1, 2), (2, 2), 2),
+    }
+    for name, algorithm in ALGORITHMS.items():
+        for words, (w_shape, *geometry) in geometries.items():
+            if algorithm.supports(w_shape[:2], *geometry):
+                yield Target(f"conv, {name}{words}", "kernels", conv(algorithm, w_shape, *geometry))
+    yield Target(
+        "Gram matrix",
+        "kernels",
+        lambda rng: (OfFunctions(gram.forward, lambda x, ds: gram.input_gradient(x, ds)), _images(rng)),
+    )
+
+
+def _modules() -> Iterator[Target]:
+    from nst_manual import nn
+
+    def of(make: Callable[[], Any], *shape: int) -> Callable[[np.random.Generator], Made]:
+        return lambda rng: (make(), _images(rng, *shape))
+
+    conv = {"kernel_size": 3, "padding": 1, "rng": 0, "dtype": "float64"}
+    made = {
+        "Conv2d": of(lambda: nn.Conv2d(4, 3, **conv)),
+        "Linear": of(lambda: nn.Linear(7, 5, rng=0, dtype="float64"), 3, 7),
+        "ReLU": of(nn.ReLU),
+        "MaxPool2d": of(lambda: nn.MaxPool2d(2)),
+        "MaxPool2d, overlapping": of(lambda: nn.MaxPool2d(3, 2, 1)),
+        "MaxPool2d, ceil mode": of(lambda: nn.MaxPool2d(3, 2, ceil_mode=True)),
+        "AvgPool2d": of(lambda: nn.AvgPool2d(2)),
+        "AvgPool2d, ceil mode": of(lambda: nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False)),
+        "LocalResponseNorm": of(lambda: nn.LocalResponseNorm(3, 0.3, 0.75, 1.5)),
+        "Softmax": of(nn.Softmax),
+        "LogSoftmax": of(nn.LogSoftmax),
+        "Flatten": of(nn.Flatten),
+    }
+    for name, make in made.items():
+        yield Target(name, "modules", make)
+    for parameter in ("weight", "bias"):
+        yield Target(f"Conv2d, {parameter}", "modules", _parameter("Conv2d", parameter))
+        yield Target(f"Linear, {parameter}", "modules", _parameter("Linear", parameter))
+
+
+def _parameter(kind: str, parameter: str) -> Callable[[np.random.Generator], Made]:
+    def make(rng: np.random.Generator) -> Made:
+        from nst_manual import nn
+
+        if kind == "Conv2d":
+            module, x = (
+                nn.Conv2d(3, 2, 3, stride=2, padding=1, rng=rng, dtype="float64"),
+                _images(rng, 2, 6, 5, 3),
+            )
+        else:
+            module, x = nn.Linear(6, 4, rng=rng, dtype="float64"), _images(rng, 3, 6)
+        return OfParameter(module, parameter, x), rng.standard_normal(getattr(module, parameter).shape)
+
+    return make
+
+
+def _losses() -> Iterator[Target]:
+    from nst_manual.losses import ContentLoss, StyleLoss, TotalVariation, gram
+
+    shape = (1, *IMAGES[1:])
+
+    def content(form: str) -> Callable[[np.random.Generator], Made]:
+        return lambda rng: (ContentLoss(_images(rng, *shape), 1.7, form), _images(rng, *shape))
+
+    def style(form: str) -> Callable[[np.random.Generator], Made]:
+        # a painting of another size
+        return lambda rng: (
+            StyleLoss(gram(_images(rng, 1, 8, 7, 4), form)[0], 1.7, form),
+            _images(rng, *shape),
+        )
+
+    def variation(form: str) -> Callable[[np.random.Generator], Made]:
+        return lambda rng: (TotalVariation(1.7, form), _images(rng, *shape))
+
+    for name, make, forms in (
+        ("ContentLoss", content, ("sum", "mean")),
+        ("StyleLoss", style, ("paper", "mean")),
+        ("TotalVariation", variation, ("absolute", "squared")),
+    ):
+        for form in forms:
+            yield Target(f"{name}, {form}", "losses", make(form))
+
+
+def _networks() -> Iterator[Target]:
+    from nst_manual.presets import PRESETS
+
+    for preset in PRESETS:
+        yield Target(f"vgg11 with losses, {preset}", "networks", _network("vgg11", preset, 36))
+    yield Target("vgg19 with losses, paper", "networks", _network("vgg19", "paper", 32))
+    yield Target("vgg11 with losses, fused", "networks", _network("vgg11", "gatys", 36, plain=False))
+
+
+def _network(name: str, preset: str, size: int, plain: bool = True) -> Callable[[np.random.Generator], Made]:
+    def make(rng: np.random.Generator) -> Made:
+        from nst_manual.objective import Objective
+
+        def picture() -> np.ndarray:
+            return rng.integers(0, 256, (size - 4, size, 3), dtype=np.uint8)
+
+        options = {"network": name, "weights": "random", "dtype": "float64", "size": size, "plain": plain}
+        objective = Objective(picture(), [picture()], preset=preset, **options)
+        return objective.network, rng.uniform(0, 255, objective.shape)
+
+    return make
