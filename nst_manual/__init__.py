@@ -37,6 +37,7 @@ _PUBLIC = {
     "optim": "nst_manual.optim",
     "nets": "nst_manual.nets",
     "presets": "nst_manual.presets",
+    "check": "nst_manual.check",
     "errors": "nst_manual.errors",
 }
 

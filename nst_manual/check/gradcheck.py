@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from nst_manual.check.adjoint import check_adjoint, is_affine
 from nst_manual.check.causes import known_mistakes, own_part
 from nst_manual.check.derivatives import (
     central_gradient,
@@ -98,6 +99,8 @@ def gradcheck(
     report.checks.append(_gradient(name, subject, dx, alternatives or {}, factors or {}))
     report.checks.append(check_same_again(name, subject, dx))
     if report.passed:  # else these would say the same once more
+        if is_affine(subject):
+            report.checks.append(check_adjoint(name, subject))
         report.extend(check_kinks(name, subject))
     report.extend(check_invariance(name, subject, dx))
     return report
