@@ -20,6 +20,15 @@ def test_what_is_right_passes(target):
     assert report.passed, str(report)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_no_seed_of_the_input_is_one_that_the_checker_uses_itself(seed):
+    (target,) = chosen(["LocalResponseNorm"])
+    module, x = target.make(RNG(seed))
+    report = gradcheck(module, x, seed=seed)
+    assert report.passed, str(report)
+    assert "adjoint identity" not in str(report)  # it is not linear
+
+
 @pytest.mark.parametrize("name", ["vgg11 with losses, neural-style-pt", "vgg11 with losses, fused"])
 def test_a_network_with_losses_inside_passes(name):
     (target,) = chosen([name])
