@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nst_manual.check.derivatives import central_gradient, complex_gradient
+from nst_manual.check.diagnosis import relative_error
 from nst_manual.check.subject import Subject
 
 
@@ -53,6 +54,29 @@ def own_part(subject: Subject) -> np.ndarray:
     """Return the gradient of the loss alone."""
     gradient = complex_gradient if subject.takes_complex() else central_gradient
     return gradient(lambda x: subject.value(x, np.zeros(subject.y.shape)), subject.x)
+
+
+def by_parts(subject: Subject, dx: np.ndarray, expected: np.ndarray, bound: float) -> str:
+    """Say which part of a wrong gradient is right: for symmetric dy, for dy alone, for the loss alone."""
+    gradient = complex_gradient if subject.takes_complex() else central_gradient
+    shape = subject.y.shape
+    if len(shape) > 1 and shape[-1] == shape[-2] and shape != subject.x.shape:
+        symmetric = subject.dy + subject.dy.swapaxes(-1, -2)
+        right = gradient(lambda x: subject.value(x, symmetric), subject.x)
+        if relative_error(subject.backward(dy=symmetric), right) <= bound:
+            return "it is right for a symmetric dy alone: take D + D^T, not 2 D"
+    own = np.array(subject.backward(dy=np.zeros(shape)))
+    if not (subject.loss() or own.any()):
+        return ""
+    right = own_part(subject)
+    if relative_error(dx - own, expected - right) <= bound:
+        return (
+            "what comes of dy is right, what the loss adds is not: a term that is in one of the two alone, "
+            "the loss and its gradient, or the features of the target in place of the input's"
+        )
+    if relative_error(own, right) <= bound:
+        return "what the loss adds is right, what comes of dy is not"
+    return ""
 
 
 def _of_convolution(module: Any, subject: Subject, expected: np.ndarray) -> dict[str, Any]:

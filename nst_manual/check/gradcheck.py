@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from nst_manual.check.adjoint import check_adjoint, is_affine
-from nst_manual.check.causes import known_mistakes, own_part
+from nst_manual.check.causes import by_parts, known_mistakes, own_part
 from nst_manual.check.derivatives import (
     central_gradient,
     central_slope,
@@ -242,6 +242,7 @@ def _diagnosed(
         own = own_part(subject)
         cause = likely_cause(dx - (expected - own), own, bound=bound, factors=numbers)
         cause = cause and f"of the gradient that the loss adds: {cause}"
+    cause = cause or by_parts(subject, dx, expected, bound)
     return Check(
         check.name, check.method, check.error, check.bound, False, where(dx, expected, noticeable), cause
     )

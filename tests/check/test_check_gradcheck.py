@@ -60,6 +60,10 @@ def test_a_planted_mistake_is_caught(mutation):
         ("content: the gradient of twice the loss", "twice as large"),
         ("content: the target minus the features", "subtracted"),
         ("style: a factor 2 lost", "half as large"),
+        ("style: the gradient from the target's features", "what comes of dy is right"),
+        ("a loss left out of the sum", "what comes of dy is right"),
+        ("TV: in the gradient, not in the loss", "what comes of dy is right"),
+        ("Gram: a symmetric upstream taken for granted", "right for a symmetric dy alone"),
         ("style: not divided by the positions", "the number of positions, H W (30) as a factor too many"),
     ],
 )
