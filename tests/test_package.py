@@ -81,7 +81,19 @@ def loaded_after(statement: str) -> set[str]:
     return set(ended.stdout.splitlines()[-1].split())
 
 
-HEAVY = {"numpy", "scipy", "PIL", "h5py", "rich", "typer", "threadpoolctl", "platformdirs", "cupy", "torch"}
+HEAVY = {
+    "numpy",
+    "scipy",
+    "PIL",
+    "h5py",
+    "rich",
+    "typer",
+    "threadpoolctl",
+    "platformdirs",
+    "cupy",
+    "torch",
+    "jax",
+}
 
 
 def test_importing_the_package_loads_nothing():

@@ -16,6 +16,7 @@ import json
 
 import numpy as np
 
+from nst_manual.check import relative_error
 from nst_manual.config import objective_config
 from nst_manual.errors import UsageError
 from nst_manual.images import to_network
@@ -23,11 +24,6 @@ from nst_manual.kernels.conv import ALGORITHMS
 from nst_manual.nn import Conv2d
 from nst_manual.objective import Objective
 from nst_manual.samples import CONTENT, DEFAULT_STYLE, sample_path
-
-
-def error(got: np.ndarray, exact: np.ndarray) -> float:
-    """Return ||got - exact|| / ||exact||."""
-    return float(np.linalg.norm(got.astype(float) - exact) / np.linalg.norm(exact))
 
 
 def layer_errors(objective: Objective) -> list[dict]:
@@ -51,7 +47,10 @@ def layer_errors(objective: Objective) -> list[dict]:
                     )
                     forward = algorithm.forward(narrow, w, b, *module.geometry)
                     backward = algorithm.input_gradient(dy.astype("float32"), w, x.shape, *module.geometry)
-                    row[name] = {"forward": error(forward, exact), "backward": error(backward, dx)}
+                    row[name] = {
+                        "forward": relative_error(forward, exact),
+                        "backward": relative_error(backward, dx),
+                    }
             rows.append(row)
         x = y
         module.clear_state()
@@ -67,11 +66,11 @@ def gradient_errors(content: str, style: str, options: dict) -> dict[str, float]
     for algorithm in ("auto", *ALGORITHMS):
         if algorithm != "direct":  # hours
             objective = Objective(content, [style], algorithm=algorithm, **options)
-            found[algorithm] = error(objective(image)[1], gradient)
+            found[algorithm] = relative_error(objective(image)[1], gradient)
     try:
         from nst_manual.check.torch_objective import TorchObjective
 
-        found["PyTorch"] = error(
+        found["PyTorch"] = relative_error(
             TorchObjective(content, [style], **options)(image.astype("float32"))[1], gradient
         )
     except UsageError as missing:

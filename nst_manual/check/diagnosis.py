@@ -31,7 +31,10 @@ FACTORS = {
 
 
 def relative_error(got: Any, expected: Any, magnitude: Any = None) -> float:
-    """Return ||got - expected|| / ||expected||, infinite where the shapes differ or something is not finite.
+    """Return ||got - expected|| / ||expected||.
+
+    It is infinite where the shapes differ or a value is not finite, and where zero is expected and something
+    else has come.
 
     Parameters
     ----------
@@ -40,15 +43,24 @@ def relative_error(got: Any, expected: Any, magnitude: Any = None) -> float:
         In place of expected in the divisor: what the same sums make of absolute values. Terms that happen to
         cancel leave a small result with a large relative error, and are right all the same.
     """
-    got, expected = np.asarray(got), np.asarray(expected)
-    if got.shape != expected.shape:
+    got, expected = (_double(array) for array in (got, expected))
+    if got.shape != expected.shape or not (np.isfinite(got).all() and np.isfinite(expected).all()):
         return np.inf
-    if not np.array_equal(np.isfinite(got), np.isfinite(expected)):
-        return np.inf
-    finite = np.isfinite(expected)
-    scale = np.linalg.norm(np.where(finite, expected, 0) if magnitude is None else magnitude)
-    difference = float(np.linalg.norm(np.where(finite, got, 0) - np.where(finite, expected, 0)))
-    return difference / float(scale) if scale else difference
+    scale = float(np.linalg.norm(expected if magnitude is None else magnitude))
+    difference = float(np.linalg.norm(got - expected))
+    if difference == 0:
+        return 0.0
+    return difference / scale if scale else np.inf
+
+
+def _double(array: Any) -> np.ndarray:
+    array = np.asarray(array)
+    return array if array.dtype.kind == "c" else array.astype(np.float64, copy=False)
+
+
+def finite(error: float) -> float | None:
+    """Return the error, or None where it is infinite, for which JSON has no number."""
+    return error if np.isfinite(error) else None
 
 
 def wrong_elements(got: np.ndarray, expected: np.ndarray, bound: float = NOTICEABLE) -> np.ndarray:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from nst_manual.check.diagnosis import finite
+
 
 @dataclass(frozen=True)
 class Check:
@@ -43,7 +45,7 @@ class Check:
     def as_dict(self) -> dict[str, Any]:
         """Return what the JSON has; an error that is not finite is None there."""
         values = dataclasses.asdict(self)
-        return values | {"error": self.error if abs(self.error) < float("inf") else None}
+        return values | {"error": finite(self.error)}
 
 
 def judged(name: str, method: str, error: float, bound: float, **words: str) -> Check:

@@ -80,28 +80,31 @@ class TorchNetwork:
 
     def features(self, x: Any) -> dict[str, Any]:
         """Return layer name -> output (1, C, H, W), for a preprocessed image."""
-        functional = self.torch.nn.functional
         found = {}
         before = None
         # one context for the whole pass; the losses are outside, in the precision of the image
         with self.torch.autocast("cpu", self.reduced) if self.reduced else nullcontext():
             for row in self.rows:
-                match row:
-                    case rows.Conv():
-                        w, b = self.parameters[row.name]
-                        x = functional.conv2d(x, w, b, row.stride, row.padding, row.dilation, row.groups)
-                    case rows.ReLU():
-                        # a convolution needs its output for nothing once it has been rectified
-                        free = isinstance(before, rows.Conv) and before.name not in self.layers
-                        x = functional.relu(x, inplace=self.in_place and free)
-                    case rows.MaxPool():
-                        x = self._pool(row, x)
-                    case _:
-                        raise UsageError(row.name, f"{type(row).__name__} has no counterpart in PyTorch here")
+                # a convolution needs its output for nothing once it has been rectified
+                free = isinstance(before, rows.Conv) and before.name not in self.layers
+                x = self.apply(row, x, in_place=self.in_place and free)
                 if row.name in self.layers:
                     found[row.name] = x
                 before = row
         return found
+
+    def apply(self, row: rows.Row, x: Any, in_place: bool = False) -> Any:
+        """Return the output of one row for x (N, C, H, W); a ReLU may write over its input `in_place`."""
+        functional = self.torch.nn.functional
+        match row:
+            case rows.Conv():
+                w, b = self.parameters[row.name]
+                return functional.conv2d(x, w, b, row.stride, row.padding, row.dilation, row.groups)
+            case rows.ReLU():
+                return functional.relu(x, inplace=in_place)
+            case rows.MaxPool():
+                return self._pool(row, x)
+        raise UsageError(row.name, f"{type(row).__name__} has no counterpart in PyTorch here")
 
     def matrix(self, x: Any) -> Any:
         """Return features (1, C, H, W) as a matrix (C, M): a view in either layout, unless it is cast."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nst_manual.cli import bench, describe, exercise, gradcheck, run, weights
+from nst_manual.cli import bench, compare, describe, exercise, gradcheck, run, weights
 
 
 def make_app() -> typer.Typer:
@@ -23,6 +23,7 @@ def make_app() -> typer.Typer:
     run.add(app)
     describe.add(app)
     bench.add(app)
+    compare.add(app)
     gradcheck.add(app)
     weights.add(app)
     exercise.add(app)

@@ -74,7 +74,9 @@ def _told(name: str, report: Report, verbose: bool, seed: int) -> None:
         if seed == 0:
             first = report.checks[0]
             method = first.method.split(",")[0]
-            print(f"ok     {name:36}{len(report.checks):3} checks   {method:19}{first.error:8.0e}", flush=True)
+            print(
+                f"ok     {name:36}{len(report.checks):3} checks   {method:19}{first.error:8.0e}", flush=True
+            )
         return
     print(f"{'ok' if report.passed else 'WRONG':6} {name}" + (f", seed {seed}" if seed else ""))
     print("  " + str(report).replace("\n", "\n  "), flush=True)
