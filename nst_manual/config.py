@@ -125,9 +125,15 @@ class ObjectiveConfig:
         return getattr(self.settings, name) if value is None else value
 
     def weighted_layers(self, kind: str) -> dict[str, float]:
-        """Return layer -> weight, times the factor of the whole, of "content" or "style"; zeros left out."""
+        """Return layer -> weight, times the factor of the whole, of "content" or "style"; zeros left out.
+
+        Presets name VGG's layers; of another network, its counterparts stand for them.
+        """
         given = self.chosen(f"{kind}_layers")
         given = [(item, None) if isinstance(item, str) else item for item in given]
+        if getattr(self, f"{kind}_layers") is None and self.network:  # without, it is a VGG
+            counterparts = NETWORKS[self.network].counterparts
+            given = [(counterparts.get(name, name), weight) for name, weight in given]
         default = 1 / len(given) if kind == "style" and self.settings.shared_style_weight else 1.0
         factor = self.chosen(f"{kind}_weight")
         found = {name: factor * (default if weight is None else weight) for name, weight in given}

@@ -120,9 +120,19 @@ class JaxNetwork:
                 return self._convolve(row, x, w) + b
             case rows.ReLU():
                 return self.jax.nn.relu(x)  # its derivative at 0 is 0, that of jnp.maximum 1/2
+            case rows.LRN():
+                return self._normalise(row, x)
             case rows.MaxPool():
                 return self._pool(row, x)
         raise UsageError(row.name, f"{type(row).__name__} has no counterpart in JAX here")
+
+    def _normalise(self, row: rows.LRN, x: Any) -> Any:
+        """Divide by the window's sum of squares over channels (the last axis)."""
+        window, around = (1, 1, 1, row.size), (row.size // 2, (row.size - 1) // 2)
+        padding = ((0, 0), (0, 0), (0, 0), around)
+        lax = self.jax.lax
+        total = lax.reduce_window(x * x, 0.0, lax.add, window, (1, 1, 1, 1), padding)
+        return x * (row.k + row.alpha / row.size * total) ** -row.beta
 
     def _convolve(self, row: rows.Conv, x: Any, w: Any) -> Any:
         lax = self.jax.lax

@@ -194,6 +194,7 @@ def _networks() -> Iterator[Target]:
     for preset in PRESETS:
         yield Target(f"vgg11 with losses, {preset}", "networks", _network("vgg11", preset, 36))
     yield Target("vgg19 with losses, paper", "networks", _network("vgg19", "paper", 32))
+    yield Target("alexnet-caffe with losses, gatys", "networks", _network("alexnet-caffe", "gatys", 72))
     yield Target("vgg11 with losses, fused", "networks", _network("vgg11", "gatys", 36, plain=False))
 
 

@@ -102,6 +102,8 @@ class TorchNetwork:
                 return functional.conv2d(x, w, b, row.stride, row.padding, row.dilation, row.groups)
             case rows.ReLU():
                 return functional.relu(x, inplace=in_place)
+            case rows.LRN():
+                return functional.local_response_norm(x, row.size, row.alpha, row.beta, row.k)
             case rows.MaxPool():
                 return self._pool(row, x)
         raise UsageError(row.name, f"{type(row).__name__} has no counterpart in PyTorch here")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from nst_manual.errors import UsageError, unknown_name
-from nst_manual.nets import vgg
+from nst_manual.nets import alexnet, vgg
 from nst_manual.nets.rows import Row
 
 
@@ -21,12 +22,15 @@ class Network:
         The classifier that follows `rows`, empty when it was left off.
     input_size : int
         Height and width for which `top` fits, in pixels.
+    counterparts : dict of str to str
+        The layers that stand for VGG's, which the presets name.
     """
 
     name: str
     rows: tuple[Row, ...]
     top: tuple[Row, ...]
     input_size: int = 224
+    counterparts: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def all_rows(self) -> tuple[Row, ...]:
@@ -60,6 +64,8 @@ NETWORKS = {
         Network("vgg16c", vgg.features(vgg.C), vgg.TOP),
         Network("vgg16", vgg.features(vgg.D), vgg.TOP),
         Network("vgg19", vgg.features(vgg.E), vgg.TOP),
+        Network("alexnet", alexnet.ONE, alexnet.top(True), 224, alexnet.COUNTERPARTS),
+        Network("alexnet-caffe", alexnet.CAFFE, alexnet.top(False), 227, alexnet.COUNTERPARTS),
     )
 }
 

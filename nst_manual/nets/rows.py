@@ -35,6 +35,16 @@ class ReLU(Row):
 
 
 @dataclass(frozen=True)
+class LRN(Row):
+    """Local response normalisation across `size` channels; alpha is divided by size."""
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
+
+
+@dataclass(frozen=True)
 class MaxPool(Row):
     """Maximum over windows: the network's own pooling, which `--pooling` may replace."""
 

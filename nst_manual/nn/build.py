@@ -19,6 +19,7 @@ from nst_manual.nn.flatten import Flatten
 from nst_manual.nn.fuse import fuse
 from nst_manual.nn.fused_conv2d import FusedConv2d
 from nst_manual.nn.linear import Linear
+from nst_manual.nn.local_response_norm import LocalResponseNorm
 from nst_manual.nn.max_pool2d import MaxPool2d
 from nst_manual.nn.module import Module
 from nst_manual.nn.preprocess import Preprocess
@@ -48,6 +49,7 @@ MODULES: dict[type[rows.Row], Callable[[Any, _Parameters], Module]] = {
         parameters=p,
     ),
     rows.ReLU: lambda row, p: ReLU(),
+    rows.LRN: lambda row, p: LocalResponseNorm(row.size, row.alpha, row.beta, row.k),
     rows.Flatten: lambda row, p: Flatten(),
     rows.Linear: lambda row, p: Linear(*p[0].shape, parameters=p),
     rows.Dropout: lambda row, p: Dropout(row.p),
