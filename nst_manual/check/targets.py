@@ -137,6 +137,9 @@ def _modules() -> Iterator[Target]:
         "Softmax": of(nn.Softmax),
         "LogSoftmax": of(nn.LogSoftmax),
         "Flatten": of(nn.Flatten),
+        "Concat": of(
+            lambda: nn.Concat(nn.Conv2d(4, 3, **conv), nn.Sequential(nn.ReLU(), nn.AvgPool2d(3, 1, 1)))
+        ),
     }
     for name, make in made.items():
         yield Target(name, "modules", make)

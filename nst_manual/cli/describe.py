@@ -16,7 +16,9 @@ def add(app: typer.Typer) -> None:
 
 
 def describe(
-    network: Annotated[str, typer.Argument(help="vgg11, vgg13, vgg16, vgg16c, vgg19, alexnet or alexnet-caffe.")],
+    network: Annotated[
+        str, typer.Argument(help="vgg11, vgg13, vgg16, vgg16c, vgg19, alexnet or alexnet-caffe.")
+    ],
     size: Annotated[
         str | None,
         typer.Option(metavar="HxW", help="Image size in pixels.", show_default="the network's own, 224x224"),

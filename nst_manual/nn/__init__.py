@@ -2,6 +2,7 @@
 
 from nst_manual.nn.avg_pool2d import AvgPool2d
 from nst_manual.nn.build import build, load_network, runs_as
+from nst_manual.nn.concat import Concat
 from nst_manual.nn.conv2d import Conv2d
 from nst_manual.nn.dropout import Dropout
 from nst_manual.nn.flatten import Flatten
@@ -17,6 +18,7 @@ from nst_manual.nn.softmax import LogSoftmax, Softmax
 
 __all__ = [
     "AvgPool2d",
+    "Concat",
     "Conv2d",
     "Dropout",
     "Flatten",

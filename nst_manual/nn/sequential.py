@@ -91,6 +91,12 @@ class Sequential(Module):
         """The sum of the modules' losses, of the last forward."""
         return sum(module.loss for module in self.modules)
 
+    def output_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape behind the last module."""
+        for module in self.modules:
+            x_shape = module.output_shape(x_shape)
+        return x_shape
+
     def update_output(self, x: Any) -> Any:
         """Compute y; the modules' outputs stay in their buffers for the way back."""
         for module in self.modules:
