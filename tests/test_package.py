@@ -15,7 +15,7 @@ PACKAGE = ROOT / "nst_manual"
 
 # Each may import from those before it and from its own group, never from those behind it.
 ORDER = [
-    {"errors", "backend"},
+    {"errors", "backend", "machine"},
     {"options", "atomic"},
     {"images", "store", "nets", "samples"},
     {"presets", "config"},

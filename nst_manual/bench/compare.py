@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from nst_manual.bench.machine import cpu_model, versions
 from nst_manual.bench.process import Worker
 from nst_manual.bench.settings import DEFAULT_VARIANT, Settings
 from nst_manual.errors import NstError
+from nst_manual.machine import cpu_model, versions
 
 # Between two turns, in seconds. When a parallel part is over, OpenMP's threads spin for a while, waiting for
 # the next; whoever has its turn then would share the processors with those of the one before.

@@ -25,9 +25,9 @@ def main() -> None:
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(lines,), daemon=True).start()
 
-    from nst_manual.bench.machine import peak_memory
     from nst_manual.bench.subjects import SUBJECTS
     from nst_manual.errors import NstError
+    from nst_manual.machine import peak_memory
 
     subject: Any = None
     while True:

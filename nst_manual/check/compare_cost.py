@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -26,9 +25,9 @@ import numpy as np
 from nst_manual.backend import available_cpus
 from nst_manual.config import RunConfig, run_config
 from nst_manual.errors import ResourceError
+from nst_manual.machine import peak_memory
 
 WARM_UPS, TURNS = 2, 5  # the first pass allocates, or compiles
-MEBIBYTE = 2**20
 Pass = Callable[[], Any]
 
 
@@ -87,7 +86,7 @@ def main() -> None:
         began = time.perf_counter()
         one_pass()
         seconds.append(time.perf_counter() - began)
-    answer = {"seconds": statistics.median(seconds[WARM_UPS:]), "peak_mb": _peak_memory()}
+    answer = {"seconds": statistics.median(seconds[WARM_UPS:]), "peak_mb": peak_memory()}
     print(json.dumps(answer | {"imported_mb": imported}))
 
 
@@ -97,7 +96,7 @@ def _ours(config: RunConfig, threads: int, image: np.ndarray, rng: Any) -> tuple
     from nst_manual.check.layers import build_ours
     from nst_manual.nn import fuse
 
-    imported = _peak_memory()
+    imported = peak_memory()
     network, _ = build_ours(config)
     if not config.plain:
         network = fuse(network)
@@ -118,7 +117,7 @@ def _torch(config: RunConfig, threads: int, image: np.ndarray, rng: Any) -> tupl
     from nst_manual.check.torch_network import TorchNetwork, import_torch
 
     torch = import_torch()
-    imported = _peak_memory()
+    imported = peak_memory()
     torch.set_num_threads(threads)
     last = network_of(config).rows[-1].name
     network = TorchNetwork(config, "nchw", [last])
@@ -143,7 +142,7 @@ def _jax(config: RunConfig, threads: int, image: np.ndarray, rng: Any) -> tuple[
     from nst_manual.check.layers import network_of
 
     jax = import_jax()
-    imported = _peak_memory()
+    imported = peak_memory()
     last = network_of(config).rows[-1].name
     network = JaxNetwork(config, [last])
 
@@ -164,16 +163,6 @@ def _jax(config: RunConfig, threads: int, image: np.ndarray, rng: Any) -> tuple[
             jax.block_until_ready(compiled(image, network.parameters, dy))
 
     return one_pass, imported
-
-
-def _peak_memory() -> float | None:
-    """Return the peak resident memory of this process in MiB; None where there is no /proc."""
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-            found = re.search(r"^VmHWM:\s*(\d+) kB", file.read(), re.MULTILINE)
-    except OSError:
-        return None
-    return int(found[1]) * 1024 / MEBIBYTE if found else None
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nst_manual.bench.machine import cpu_model, peak_memory, versions
 from nst_manual.bench.subjects import Ours
+from nst_manual.machine import cpu_model, peak_memory, versions
 
 OPTIONS = {
     "network": "vgg11",
