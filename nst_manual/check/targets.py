@@ -134,6 +134,7 @@ def _modules() -> Iterator[Target]:
         "AvgPool2d": of(lambda: nn.AvgPool2d(2)),
         "AvgPool2d, ceil mode": of(lambda: nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False)),
         "LocalResponseNorm": of(lambda: nn.LocalResponseNorm(3, 0.3, 0.75, 1.5)),
+        "BatchNorm2d": of(lambda: nn.BatchNorm2d(4, dtype="float64")),
         "Softmax": of(nn.Softmax),
         "LogSoftmax": of(nn.LogSoftmax),
         "Flatten": of(nn.Flatten),

@@ -1,6 +1,7 @@
 """Modules: state around kernels. The protocol stands in `nst_manual.nn.module`."""
 
 from nst_manual.nn.avg_pool2d import AvgPool2d
+from nst_manual.nn.batch_norm2d import BatchNorm2d
 from nst_manual.nn.build import build, load_network, runs_as
 from nst_manual.nn.concat import Concat
 from nst_manual.nn.conv2d import Conv2d
@@ -18,6 +19,7 @@ from nst_manual.nn.softmax import LogSoftmax, Softmax
 
 __all__ = [
     "AvgPool2d",
+    "BatchNorm2d",
     "Concat",
     "Conv2d",
     "Dropout",
