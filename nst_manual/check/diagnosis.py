@@ -83,16 +83,26 @@ def where(got: Any, expected: Any, bound: float = NOTICEABLE) -> str:
         return ""
     if wrong.all():
         return "everywhere"
-    names = AXES.get(wrong.ndim, tuple(f"axis {axis}" for axis in range(wrong.ndim)))
+    names = axis_names(wrong.ndim)
     first = tuple(int(i) for i in np.argwhere(wrong)[0])
     values = f"{got[first]:.6g} where {expected[first]:.6g} is right"
-    place = ", ".join(f"{name} {i}" for name, i in zip(names, first, strict=True))
+    place = place_of(first)
     count = int(wrong.sum())
     if count == 1:
         return f"at one element, {place}: {values}"
     patterns = _border(wrong, names) or "; ".join(filter(None, _along_axes(wrong, names)))
     amount = f"at {count} of {wrong.size} elements"
     return f"{amount}{': ' + patterns if patterns else ''}; the first, {place}: {values}"
+
+
+def axis_names(axes: int) -> tuple[str, ...]:
+    """Return what the axes of an array are called."""
+    return AXES.get(axes, tuple(f"axis {axis}" for axis in range(axes)))
+
+
+def place_of(index: tuple[int, ...]) -> str:
+    """Return an element's index in words."""
+    return ", ".join(f"{name} {i}" for name, i in zip(axis_names(len(index)), index, strict=True))
 
 
 def _border(wrong: np.ndarray, names: tuple[str, ...]) -> str:

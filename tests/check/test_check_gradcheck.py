@@ -100,6 +100,15 @@ def test_of_many_elements_the_wrong_one_is_found_by_bisection():
     assert "by bisection: at image 0, row 31, column 17, channel 2" in report.failures[0].where
 
 
+def test_of_many_elements_nan_and_a_factor_are_seen():
+    x = RNG(0).standard_normal((1, 40, 40, 3))
+    for factor, words in ((np.nan, "NaN"), (2.0, "twice as large")):
+        module = Of(lambda x: x**3, lambda x, dy, factor=factor: factor * 3 * x**2 * dy)
+        report = gradcheck(module, x)
+        assert not report.passed
+        assert words in report.failures[0].cause
+
+
 class Of:
     """A module of two functions."""
 
@@ -140,6 +149,7 @@ def test_float32_is_checked_as_such_and_says_so():
         (lambda x, dy: [1.0], "got list"),
         (lambda x, dy: dy.T, "shape (3, 2), expected that of x, (2, 3)"),
         (lambda x, dy: dy * 1j, "complex"),
+        (lambda x, dy: np.where(dy > np.sort(dy.ravel())[-2], np.nan, dy), "1 elements are NaN or infinite"),
     ],
 )
 def test_what_is_no_gradient_is_called_that(backward, words):
