@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.check.derivatives import central_gradient, complex_gradient
 from nst_manual.check.diagnosis import relative_error
 from nst_manual.check.subject import Subject
 
@@ -23,28 +22,24 @@ def known_mistakes(
     expected : array
         The right gradient.
     """
-    gradient = complex_gradient if subject.takes_complex() else central_gradient
     has_loss = bool(subject.loss())
-
-    def for_upstream(dy: np.ndarray) -> np.ndarray:
-        return gradient(lambda x: subject.value(x, dy), subject.x)
 
     mistakes: dict[str, Any] = {}
     if subject.y.shape == subject.x.shape and not has_loss:
         mistakes["it is dy as it came: the derivative of forward is not applied to it"] = subject.dy
     mistakes["the upstream gradient dy is not used: this is the gradient for an upstream of ones"] = lambda: (
-        for_upstream(np.ones(subject.y.shape))
+        subject.gradient(np.ones(subject.y.shape))
     )
     if has_loss:
         mistakes |= {
             "the gradient of the loss is not added: only what came from above passes": lambda: (
-                expected - for_upstream(np.zeros(subject.y.shape))
+                expected - subject.gradient(np.zeros(subject.y.shape))
             ),
-            "the gradient of the loss takes the place of dy, it is to be added to it": lambda: for_upstream(
-                np.zeros(subject.y.shape)
+            "the gradient of the loss takes the place of dy, it is to be added to it": lambda: (
+                subject.gradient(np.zeros(subject.y.shape))
             ),
             "the gradient of the loss is subtracted, it is to be added": lambda: (
-                expected - 2 * for_upstream(np.zeros(subject.y.shape))
+                expected - 2 * subject.gradient(np.zeros(subject.y.shape))
             ),
         }
     return mistakes | _of_convolution(subject.module, subject, expected)
@@ -52,17 +47,15 @@ def known_mistakes(
 
 def own_part(subject: Subject) -> np.ndarray:
     """Return the gradient of the loss alone."""
-    gradient = complex_gradient if subject.takes_complex() else central_gradient
-    return gradient(lambda x: subject.value(x, np.zeros(subject.y.shape)), subject.x)
+    return subject.gradient(np.zeros(subject.y.shape))
 
 
 def by_parts(subject: Subject, dx: np.ndarray, expected: np.ndarray, bound: float) -> str:
     """Say which part of a wrong gradient is right: for symmetric dy, for dy alone, for the loss alone."""
-    gradient = complex_gradient if subject.takes_complex() else central_gradient
     shape = subject.y.shape
     if len(shape) > 1 and shape[-1] == shape[-2] and shape != subject.x.shape:
         symmetric = subject.dy + subject.dy.swapaxes(-1, -2)
-        right = gradient(lambda x: subject.value(x, symmetric), subject.x)
+        right = subject.gradient(symmetric)
         if relative_error(subject.backward(dy=symmetric), right) <= bound:
             return "it is right for a symmetric dy alone: take D + D^T, not 2 D"
     own = np.array(subject.backward(dy=np.zeros(shape)))

@@ -9,13 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from nst_manual.check.causes import by_parts, known_mistakes, own_part
-from nst_manual.check.derivatives import (
-    central_gradient,
-    central_slope,
-    complex_gradient,
-    complex_slope,
-    step_size,
-)
+from nst_manual.check.derivatives import central_slope, complex_slope, step_size
 from nst_manual.check.diagnosis import likely_cause, place_of, relative_error, where
 from nst_manual.check.report import Check, judged
 from nst_manual.check.subject import Subject
@@ -43,21 +37,19 @@ def check_gradient(
     alternatives, factors : dict
         As of `gradcheck`.
     """
-    exact = subject.takes_complex()
+    exact = subject.takes_complex
     bound = NARROW if subject.narrow else EXACT if exact else DIFFERENCES
     method = "complex step" if exact else "central differences"
-    step = step_size(subject.x, subject.y.dtype.name)
     if subject.x.size > ELEMENTS:
         if exact:
             slope = functools.partial(complex_slope, subject.value, subject.x)
         else:
-            slope = functools.partial(central_slope, subject.value, subject.x, h=20 * step)
+            slope = functools.partial(
+                central_slope, subject.value, subject.x, h=20 * step_size(subject.x, subject.y.dtype.name)
+            )
         check = _along_directions(name, subject, dx, slope, method, bound)
     else:
-        if exact:
-            expected = complex_gradient(subject.value, subject.x)
-        else:
-            expected = central_gradient(subject.value, subject.x, step)
+        expected = subject.gradient()
         error = relative_error(dx, expected, _size(subject, expected))
         check = judged(name, f"{method}, each element", error, bound)
         if not check.passed:

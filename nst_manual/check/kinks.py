@@ -79,7 +79,7 @@ def check_kinks(name: str, subject: Subject) -> Iterator[Check]:
     method = f"between the slopes on both sides, at {kinks} kink{'s' * (kinks != 1)}"
     yield judged(name, method, error, BOUND, where=where(dx, nearest, BOUND), cause=_cause(x, dx, nearest))
     yield _together(name, value, x, dx)
-    if kinks and subject.takes_complex():
+    if kinks and subject.takes_complex:
         yield from _own_choice(name, value, x, dx)
 
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import Any
 
 import numpy as np
 
+from nst_manual.check.derivatives import (
+    COMPLEX_STEP,
+    central_gradient,
+    central_slope,
+    complex_gradient,
+    complex_slope,
+    step_size,
+)
 from nst_manual.errors import UsageError
 
 
@@ -81,14 +90,23 @@ class Subject:
         self.module.forward(x)
         return self.module.backward(x, (self.dy if dy is None else dy).copy())
 
+    def gradient(self, dy: np.ndarray | None = None) -> np.ndarray:
+        """Return the gradient of `value` at x, by complex step where that works, else by differences."""
+
+        def value(x: np.ndarray) -> Any:
+            return self.value(x, dy)
+
+        if self.takes_complex:
+            return complex_gradient(value, self.x)
+        return central_gradient(value, self.x, step_size(self.x, self.y.dtype.name))
+
+    @functools.cached_property
     def takes_complex(self) -> bool:
         """Whether forward carries a small imaginary part through: what a complex step needs.
 
         It must come back complex with the same real part, and its slope must be that of a central difference:
         a function may take complex numbers and do something else with them, as `abs` does.
         """
-        from nst_manual.check.derivatives import COMPLEX_STEP, central_slope, complex_slope
-
         direction = np.random.default_rng([977, 1]).standard_normal(self.x.shape)
         try:
             with np.errstate(all="ignore"), warnings.catch_warnings():

@@ -29,11 +29,6 @@ def strided(array: Any, shape: tuple[int, ...], strides: tuple[int, ...]) -> Any
     return array_module(array).lib.stride_tricks.as_strided(array, shape, strides)
 
 
-def gather(pixels: Any, step: int, tiles: Any) -> None:
-    """Write to tiles (k, k, rows, across, C) the k x k pixels that begin at every `step`-th of (H, W, C)."""
-    tiles[...] = view(pixels, step, tiles.shape)
-
-
 def scatter(tiles: Any, pixels: Any) -> None:
     """Write tiles (t, t, rows, across, C) side by side to pixels (H, W, C); what lies beyond is left out."""
     t, _, rows, across, c = tiles.shape

@@ -13,11 +13,12 @@ from typing import Any
 
 from nst_manual.backend import array_module
 from nst_manual.errors import UsageError
+from nst_manual.nn.container import Container
 from nst_manual.nn.module import Module
 from nst_manual.nn.sequential import located
 
 
-class Concat(Module):
+class Concat(Container):
     """Outputs of several modules for one input, joined along the channels (the last axis).
 
     Loss modules may stand in the branches: `loss` is the sum of theirs, and their gradients are in dx.
@@ -33,10 +34,15 @@ class Concat(Module):
     def __init__(self, *branches: Module) -> None:
         if not branches:
             raise UsageError("Concat", "expected at least one branch")
-        self.branches = list(branches)
+        self.modules = list(branches)
         for number, branch in enumerate(self.branches):
             branch.name = branch.name or f"branch{number}"
         self.widths: list[int] = []
+
+    @property
+    def branches(self) -> list[Module]:
+        """The modules that stand side by side."""
+        return self.modules
 
     def output_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return (N, H, W, the branches' channels together)."""
@@ -86,41 +92,6 @@ class Concat(Module):
                     "branches", f"{branch.name} has the output {shape}, {self.branches[0].name} {first}"
                 )
         return (*first[:-1], sum(shape[-1] for shape in shapes))
-
-    # -- what holds for all branches -------------------------------------------------------------------------
-
-    @property
-    def loss(self) -> float:  # type: ignore[override]
-        """The sum of the branches' losses, of the last forward."""
-        return sum(branch.loss for branch in self.branches)
-
-    @property
-    def training(self) -> bool:  # type: ignore[override]
-        """Whether `backward` accumulates the gradients of the parameters; setting it sets all branches."""
-        return self._training
-
-    _training = False
-
-    @training.setter
-    def training(self, value: bool) -> None:
-        self._training = value
-        for branch in self.branches:
-            branch.training = value
-
-    def parameters(self) -> list[tuple[str, Any, Any]]:
-        """Return (branch.parameter, values, gradient sum or None) of each parameter."""
-        return [(f"{b.name}.{name}", *rest) for b in self.branches for name, *rest in b.parameters()]
-
-    def zero_grad_parameters(self) -> None:
-        """Set the gradient sums of all branches to zero."""
-        for branch in self.branches:
-            branch.zero_grad_parameters()
-
-    def clear_state(self) -> None:
-        """Free the buffers of all branches."""
-        super().clear_state()
-        for branch in self.branches:
-            branch.clear_state()
 
     def __repr__(self) -> str:
         rows = (f"  {branch.name:12s} {branch!r}".replace("\n", "\n  ") for branch in self.branches)

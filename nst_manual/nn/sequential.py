@@ -8,10 +8,11 @@ from itertools import count
 from typing import Any
 
 from nst_manual.errors import ShapeError, UsageError, unknown_name
+from nst_manual.nn.container import Container
 from nst_manual.nn.module import Module
 
 
-class Sequential(Module):
+class Sequential(Container):
     """Modules applied one after the other.
 
         x -> [0] -> [1] -> ... -> y          forward: the output of each is the input of the next
@@ -86,11 +87,6 @@ class Sequential(Module):
 
     # -- forward and backward --------------------------------------------------------------------------------
 
-    @property
-    def loss(self) -> float:  # type: ignore[override]
-        """The sum of the modules' losses, of the last forward."""
-        return sum(module.loss for module in self.modules)
-
     def output_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape behind the last module."""
         for module in self.modules:
@@ -137,36 +133,6 @@ class Sequential(Module):
                 found[first.name] = first.algorithm_for(x_shape, dtype)
             x_shape = module.output_shape(x_shape)
         return found
-
-    # -- what holds for all modules --------------------------------------------------------------------------
-
-    @property
-    def training(self) -> bool:  # type: ignore[override]
-        """Whether `backward` accumulates the gradients of the parameters; setting it sets all modules."""
-        return self._training
-
-    _training = False
-
-    @training.setter
-    def training(self, value: bool) -> None:
-        self._training = value
-        for module in self.modules:
-            module.training = value
-
-    def parameters(self) -> list[tuple[str, Any, Any]]:
-        """Return (layer.parameter, values, gradient sum or None) of each parameter."""
-        return [(f"{m.name}.{name}", *rest) for m in self.modules for name, *rest in m.parameters()]
-
-    def zero_grad_parameters(self) -> None:
-        """Set the gradient sums of all modules to zero."""
-        for module in self.modules:
-            module.zero_grad_parameters()
-
-    def clear_state(self) -> None:
-        """Free the buffers of all modules."""
-        super().clear_state()
-        for module in self.modules:
-            module.clear_state()
 
     def __repr__(self) -> str:
         rows = (f"  {module.name:12s} {module!r}" for module in self.modules)
