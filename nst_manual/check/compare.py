@@ -7,6 +7,8 @@ Errors are ||a - b|| / ||b||, with b the other framework's. Each row has two kin
     same input    a from our row, fed the other framework's input and the other's upstream gradient. Only the
                   row's own error is in it, and so only this one has a bound, and decides.
 
+Rows in branches are compared one by one as well; a row that joins them is compared as such.
+
 **The bound of a row.** With u half the spacing of the numbers at 1 (float32: 6e-8, float64: 1.1e-16), a sum
 of K products is off by at most K u of the sum of their sizes, and, as rounding errors go up as often as down,
 by some sqrt(K) u (N. Higham, T. Mary, "A new approach to probabilistic rounding error analysis", SIAM J. Sci.
@@ -43,7 +45,7 @@ from typing import Any
 import numpy as np
 
 from nst_manual.check.diagnosis import finite, relative_error
-from nst_manual.check.layers import FRAMEWORKS, Chain, OurLayers, network_of, run_chain
+from nst_manual.check.layers import FRAMEWORKS, Chain, OurLayers, network_of, run_chain, wiring
 from nst_manual.check.votes import votes
 from nst_manual.config import RunConfig
 from nst_manual.errors import unknown_name
@@ -113,11 +115,12 @@ def compare(
     with ExitStack() as stack:
         for layers in (ours, *others.values()):
             stack.enter_context(layers.session(config.threads))
-        our_chain, our_choices = run_chain(ours, image, dy), dict(ours.choices)
+        inputs = wiring(config)
+        our_chain, our_choices = run_chain(ours, inputs, image, dy), dict(ours.choices)
         answer = objective(image)
         reports, chains = [], []
         for name, layers in others.items():
-            chains.append(run_chain(layers, image, dy))
+            chains.append(run_chain(layers, inputs, image, dy))
             compared = _rows(ours, our_chain, our_choices, chains[-1], config.dtype)
             their_objective = _objective(name, pictures, config)
             whole = _whole(objective.losses, answer, their_objective(image), their_objective.losses)
@@ -149,10 +152,10 @@ def _rows(
     """Return the errors of each row, of the preprocessing first."""
     found = []
     for index, name in enumerate(ours.names):
-        y, pullback = ours.run(index, chain.values[index])
-        dx = pullback(chain.gradients[index + 1])
-        module = ours.network[index]
-        local = relative_error(y, chain.values[index + 1]), relative_error(dx, chain.gradients[index])
+        y, pullback = ours.run(index, *chain.read(index))
+        dx = _flat(pullback(chain.gradients[index + 1]))
+        module = ours.module(index)
+        local = relative_error(y, chain.values[index + 1]), relative_error(dx, _flat(chain.pulled[index]))
         bound = local_bound(module, dtype)
         changed = None
         if index in our_choices:
@@ -161,7 +164,9 @@ def _rows(
             {
                 "name": name,
                 "output_error": finite(relative_error(our_chain.values[index + 1], chain.values[index + 1])),
-                "gradient_error": finite(relative_error(our_chain.gradients[index], chain.gradients[index])),
+                "gradient_error": finite(
+                    relative_error(_flat(our_chain.pulled[index]), _flat(chain.pulled[index]))
+                ),
                 "local_error": finite(local[0]),
                 "local_gradient_error": finite(local[1]),
                 "bound": bound,
@@ -171,6 +176,11 @@ def _rows(
             }
         )
     return found
+
+
+def _flat(gradients: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Return the gradients of a row's inputs as one array; nearly always there is one."""
+    return gradients[0] if len(gradients) == 1 else np.concatenate([dx.ravel() for dx in gradients])
 
 
 def _whole(

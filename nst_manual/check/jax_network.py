@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from nst_manual.config import ObjectiveConfig
 from nst_manual.errors import UsageError
-from nst_manual.nets import Network, get_network, rows
+from nst_manual.nets import get_network, rows
 from nst_manual.nets.geometry import parameter_shapes
 from nst_manual.nets.sizes import output_size
 from nst_manual.store import default_network, load_weights
@@ -78,7 +79,7 @@ class JaxNetwork:
         self.layers = frozenset(layers)
         self.dtype = config.dtype
         self.pooling = config.chosen("pooling")
-        network = _cut(get_network(config.network or default_network()[0]), layers)
+        network = get_network(config.network or default_network()[0]).covering(layers)
         self.rows = network.rows
         # without layers there is nothing to read
         source = config.weights if self.rows else "random"
@@ -105,14 +106,15 @@ class JaxNetwork:
         The parameters are an argument so that a compiled function takes them as such: as constants inside,
         the compiler would try to compute with them.
         """
-        found = {}
-        for row in self.rows:
-            x = self.apply(row, parameters, x)
-            if row.name in self.layers:
-                found[row.name] = x
-        return found
+        apply = partial(self.apply, parameters=parameters)
+        passed = rows.follow(self.rows, x, apply, lambda row, ends: self.join(ends))
+        return {row.name: y for row, y in passed if row.name in self.layers}
 
-    def apply(self, row: rows.Row, parameters: Parameters, x: Any) -> Any:
+    def join(self, ends: list[Any]) -> Any:
+        """Return the outputs of branches (N, H, W, C), one behind the other in channels."""
+        return self.jax.numpy.concatenate(ends, axis=-1)
+
+    def apply(self, row: rows.Row, x: Any, parameters: Parameters) -> Any:
         """Return the output of one row."""
         match row:
             case rows.Conv():
@@ -172,10 +174,3 @@ def _overhang(side: int, k: int, s: int, p: int, ceil_mode: bool) -> int:
     if not ceil_mode:
         return 0  # windows that do not fit are left out
     return max(0, (output_size(side, k, s, p, 1, True) - 1) * s + k - side - 2 * p)
-
-
-def _cut(network: Network, layers: list[str]) -> Network:
-    """Return the network up to the last of the layers; without layers, no row of it."""
-    network = network.without_top()
-    ends = [len(network.upto(layer).rows) for layer in layers]  # raises for an unknown name
-    return Network(network.name, network.rows[: max(ends, default=0)], ())

@@ -133,6 +133,7 @@ def _modules() -> Iterator[Target]:
         "MaxPool2d, ceil mode": of(lambda: nn.MaxPool2d(3, 2, ceil_mode=True)),
         "AvgPool2d": of(lambda: nn.AvgPool2d(2)),
         "AvgPool2d, ceil mode": of(lambda: nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False)),
+        "GlobalAvgPool2d": of(nn.GlobalAvgPool2d),
         "LocalResponseNorm": of(lambda: nn.LocalResponseNorm(3, 0.3, 0.75, 1.5)),
         "BatchNorm2d": of(lambda: nn.BatchNorm2d(4, dtype="float64")),
         "Softmax": of(nn.Softmax),
@@ -199,6 +200,8 @@ def _networks() -> Iterator[Target]:
         yield Target(f"vgg11 with losses, {preset}", "networks", _network("vgg11", preset, 36))
     yield Target("vgg19 with losses, paper", "networks", _network("vgg19", "paper", 32))
     yield Target("alexnet-caffe with losses, gatys", "networks", _network("alexnet-caffe", "gatys", 72))
+    yield Target("googlenet-caffe with losses, gatys", "networks", _network("googlenet-caffe", "gatys", 40))
+    yield Target("squeezenet with losses, paper", "networks", _network("squeezenet", "paper", 40))
     yield Target("vgg11 with losses, fused", "networks", _network("vgg11", "gatys", 36, plain=False))
 
 

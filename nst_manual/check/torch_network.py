@@ -9,7 +9,7 @@ import numpy as np
 
 from nst_manual.config import ObjectiveConfig
 from nst_manual.errors import UsageError
-from nst_manual.nets import Network, get_network, rows
+from nst_manual.nets import get_network, rows
 from nst_manual.nets.geometry import parameter_shapes
 from nst_manual.store import default_network, load_weights
 
@@ -51,7 +51,7 @@ class TorchNetwork:
         self.reduced = torch.bfloat16 if variant == "bfloat16" else None
         self.dtype = getattr(torch, config.dtype)
         self.pooling = config.chosen("pooling")
-        network = _cut(get_network(config.network or default_network()[0]), layers)
+        network = get_network(config.network or default_network()[0]).covering(layers)
         self.rows = network.rows
         # without layers there is nothing to read
         weights = load_weights(
@@ -81,16 +81,19 @@ class TorchNetwork:
     def features(self, x: Any) -> dict[str, Any]:
         """Return layer name -> output (1, C, H, W), for a preprocessed image."""
         found = {}
-        before = None
+        last: tuple[rows.Row | None, Any] = None, None  # the row before, and its output
+
+        def apply(row: rows.Row, x: Any) -> Any:
+            # a convolution needs its output for nothing once it has been rectified
+            free = x is last[1] and isinstance(last[0], rows.Conv) and last[0].name not in self.layers
+            return self.apply(row, x, in_place=self.in_place and free)
+
         # one context for the whole pass; the losses are outside, in the precision of the image
         with self.torch.autocast("cpu", self.reduced) if self.reduced else nullcontext():
-            for row in self.rows:
-                # a convolution needs its output for nothing once it has been rectified
-                free = isinstance(before, rows.Conv) and before.name not in self.layers
-                x = self.apply(row, x, in_place=self.in_place and free)
+            for row, y in rows.follow(self.rows, x, apply, lambda row, ends: self.join(ends)):
+                last = row, y
                 if row.name in self.layers:
-                    found[row.name] = x
-                before = row
+                    found[row.name] = y
         return found
 
     def apply(self, row: rows.Row, x: Any, in_place: bool = False) -> Any:
@@ -107,6 +110,10 @@ class TorchNetwork:
             case rows.MaxPool():
                 return self._pool(row, x)
         raise UsageError(row.name, f"{type(row).__name__} has no counterpart in PyTorch here")
+
+    def join(self, ends: list[Any]) -> Any:
+        """Return the outputs of branches (N, C, H, W), one behind the other in channels."""
+        return self.torch.cat(ends, dim=1)
 
     def matrix(self, x: Any) -> Any:
         """Return features (1, C, H, W) as a matrix (C, M): a view in either layout, unless it is cast."""
@@ -135,10 +142,3 @@ class TorchNetwork:
 
     def _by_channel(self, values: np.ndarray) -> Any:
         return self.torch.tensor(values, dtype=self.dtype)[:, None, None]
-
-
-def _cut(network: Network, layers: list[str]) -> Network:
-    """Return the network up to the last of the layers; without layers, no row of it."""
-    network = network.without_top()
-    ends = [len(network.upto(layer).rows) for layer in layers]  # raises for an unknown name
-    return Network(network.name, network.rows[: max(ends, default=0)], ())

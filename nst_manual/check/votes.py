@@ -41,10 +41,13 @@ def votes(
     for index, name in enumerate(layers["ours"].names):
         answers = {}
         for who, rows in layers.items():
-            y, pullback = rows.run(index, chain.values[index])
+            y, pullback = rows.run(index, *chain.read(index))
             answers[who] = y, pullback(chain.gradients[index + 1])
         errors = {
-            (a, b): [relative_error(*pair) for pair in zip(answers[a], answers[b], strict=True)]
+            (a, b): [
+                relative_error(answers[a][0], answers[b][0]),
+                max(relative_error(*pair) for pair in zip(answers[a][1], answers[b][1], strict=True)),
+            ]
             for a, b in combinations(answers, 2)
         }
         apart = {

@@ -17,7 +17,11 @@ def add(app: typer.Typer) -> None:
 
 def describe(
     network: Annotated[
-        str, typer.Argument(help="vgg11, vgg13, vgg16, vgg16c, vgg19, alexnet or alexnet-caffe.")
+        str,
+        typer.Argument(
+            help="vgg11, vgg13, vgg16, vgg16c, vgg19, alexnet, alexnet-caffe, googlenet, googlenet-caffe or "
+            "squeezenet."
+        ),
     ],
     size: Annotated[
         str | None,
@@ -31,8 +35,8 @@ def describe(
 ) -> None:
     """Print a network's layers: shapes, parameters, costs, receptive fields, places for losses.
 
-    At another size than the network was made for, the fully connected layers are left out: they fit that size
-    alone.
+    At another size than the network was made for, fully connected layers that fit that size alone are left
+    out.
     """
     from nst_manual.nets import get_network
     from nst_manual.nets.geometry import layers
@@ -42,11 +46,15 @@ def describe(
     if upto is not None:
         found = found.upto(upto)
     pixels = image_size(size) if size else None
-    if pixels not in (None, (found.input_size, found.input_size)):
+    if found.fixed_size and pixels not in (None, (found.input_size, found.input_size)):
         found = found.without_top()
     described = layers(found, pixels)
     runs = runs_as(found, (1, *described[0].input_shape))
-    rows = [_row(layer) | {"runs_as": runs.get(layer.name, "")} for layer in described]
+    places = set(found.without_top().names)  # losses stand in front of the classifier
+    rows = [
+        _row(layer) | {"losses": layer.name in places, "runs_as": runs.get(layer.name, "")}
+        for layer in described
+    ]
     pixels = pixels or (found.input_size, found.input_size)
     totals = {key: sum(row[key] for row in rows) for key in ("parameters", "multiply_adds", "bytes")}
     if as_json:
@@ -66,8 +74,6 @@ def _row(layer) -> dict:  # noqa: ANN001 - nets.geometry.Layer, imported late
         "bytes": layer.bytes,
         "receptive_field": layer.receptive_field,
         "step": layer.step,
-        # a Gram matrix needs positions: behind `flatten` there are none
-        "losses": len(layer.output_shape) == 3,
     }
 
 

@@ -48,14 +48,13 @@ def capture(
     """
     if not statistics:
         return {}
-    last = max(network.index(name) for name in statistics)
-    watched = Sequential(*network.modules[: last + 1])
+    watched = network.upto(max(statistics, key=network.index))
     for name, statistic in statistics.items():
         module = Capture(statistic)
         module.name = f"capture/{name}"
         watched.insert_after(name, module)
     watched = fuse(watched) if fused else watched
     watched.update_output(image)
-    captured = {m.name.removeprefix("capture/"): m.captured for m in watched if isinstance(m, Capture)}
+    captured = {m.name.removeprefix("capture/"): m.captured for m in watched.walk() if isinstance(m, Capture)}
     watched.clear_state()  # the painting's size is seldom the photograph's
     return captured

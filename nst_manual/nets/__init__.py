@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from nst_manual.errors import UsageError, unknown_name
-from nst_manual.nets import alexnet, vgg
+from nst_manual.nets import alexnet, googlenet, rows, squeezenet, vgg
 from nst_manual.nets.rows import Row
 
 
@@ -21,7 +21,7 @@ class Network:
     top : tuple of Row
         The classifier that follows `rows`, empty when it was left off.
     input_size : int
-        Height and width for which `top` fits, in pixels.
+        Height and width in pixels for which the network was made.
     counterparts : dict of str to str
         The layers that stand for VGG's, which the presets name.
     """
@@ -37,23 +37,50 @@ class Network:
         """The rows with the classifier's behind them."""
         return self.rows + self.top
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all layers, those in branches included."""
+        return [step.row.name for step in rows.steps(self.all_rows)]
+
+    @property
+    def fixed_size(self) -> bool:
+        """Whether the classifier fits `input_size` alone: matrices do, a global average does not."""
+        kinds = [type(row) for row in self.top]
+        return rows.Linear in kinds and rows.GlobalAvgPool not in kinds
+
     def without_top(self) -> Network:
         """Return the network without its classifier: any image size fits."""
         return replace(self, top=())
 
     def upto(self, name: str) -> Network:
-        """Return the network that ends with the layer `name`.
+        """Return the network that ends with the layer `name`; of branches, with the one that leads there.
 
         Raises
         ------
         UsageError
             There is no layer of that name; the message lists those there are.
         """
-        names = [row.name for row in self.all_rows]
-        if name not in names:
-            raise unknown_name(f"layer of {self.name}", name, names)
-        keep = names.index(name) + 1
-        return replace(self, rows=self.rows[:keep], top=self.top[: max(0, keep - len(self.rows))])
+        if (found := rows.upto(self.rows, name)) is not None:
+            return replace(self, rows=found, top=())
+        if (found := rows.upto(self.top, name)) is not None:
+            return replace(self, top=found)
+        raise unknown_name(f"layer of {self.name}", name, self.names)
+
+    def covering(self, names: Iterable[str]) -> Network:
+        """Return the network without its classifier, up to the last of some layers, branches whole.
+
+        Without names, no row of it.
+
+        Raises
+        ------
+        UsageError
+            There is no layer of a name; the message lists those there are.
+        """
+        found = self.without_top()
+        names = set(names)
+        for name in sorted(names - set(found.names)):
+            raise unknown_name(f"layer of {self.name}", name, found.names)
+        return replace(found, rows=rows.covering(self.rows, names))
 
 
 NETWORKS = {
@@ -66,6 +93,9 @@ NETWORKS = {
         Network("vgg19", vgg.features(vgg.E), vgg.TOP),
         Network("alexnet", alexnet.ONE, alexnet.top(True), 224, alexnet.COUNTERPARTS),
         Network("alexnet-caffe", alexnet.CAFFE, alexnet.top(False), 227, alexnet.COUNTERPARTS),
+        Network("googlenet", googlenet.NORMALISED, googlenet.top(0.2), 224, googlenet.COUNTERPARTS),
+        Network("googlenet-caffe", googlenet.CAFFE, googlenet.top(0.4), 224, googlenet.COUNTERPARTS),
+        Network("squeezenet", squeezenet.FEATURES, squeezenet.TOP, 224, squeezenet.COUNTERPARTS),
     )
 }
 

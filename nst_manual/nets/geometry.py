@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from nst_manual.errors import UsageError
 from nst_manual.nets import Network
-from nst_manual.nets.rows import Conv, Flatten, Linear, MaxPool, Row
+from nst_manual.nets.rows import Concat, Conv, Flatten, GlobalAvgPool, Linear, MaxPool, Row, follow
 from nst_manual.nets.sizes import output_size
 
 FLOAT_BYTES = 4  # float32
@@ -34,7 +34,8 @@ class Layer:
     bytes : int
         Of the output in float32.
     receptive_field : int or None
-        Pixels of the image (side of a square) that one output value sees; None where it sees all.
+        Pixels of the image (side of a square) that one output value sees, of branches the largest; None where
+        it sees all.
     step : int or None
         Pixels between neighbouring outputs (the product of the strides).
     """
@@ -60,7 +61,7 @@ class Layer:
 
 
 def layers(network: Network, size: tuple[int, int] | None = None) -> list[Layer]:
-    """Return the layers of a network for an image of `size`.
+    """Return the layers of a network for an image of `size`, those in branches before their join.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def layers(network: Network, size: tuple[int, int] | None = None) -> list[Layer]
     """
     size = size or (network.input_size, network.input_size)
     made_for = (network.input_size, network.input_size)
-    if network.top and size != made_for:
+    if network.fixed_size and size != made_for:
         raise UsageError(
             "size",
             f"the fully connected layers of {network.name} fit {_by(made_for)} pixels only, got {_by(size)}",
@@ -94,22 +95,26 @@ def layers(network: Network, size: tuple[int, int] | None = None) -> list[Layer]
 
 def _layers(network: Network, size: tuple[int, int]) -> list[Layer]:
     """Return the layers without any check: sizes may fall to zero and below."""
-    shape: Shape = (*size, 3)
-    field: int | None = 1
-    step: int | None = 1
-    found = []
-    for row in network.all_rows:
+
+    def apply(row: Row, before: Layer | None) -> Layer:
+        shape = before.output_shape if before else (*size, 3)
+        field, step = (before.receptive_field, before.step) if before else (1, 1)
         output, weight = SHAPES.get(type(row), _same)(row, shape)
-        if isinstance(row, Flatten):
+        if isinstance(row, (Flatten, GlobalAvgPool)):
             field = step = None
-        elif isinstance(row, (Conv, MaxPool)):
+        elif isinstance(row, (Conv, MaxPool)) and field is not None:
             field += (row.kernel_size - 1) * getattr(row, "dilation", 1) * step
             step *= row.stride
         parameters = math.prod(weight) + weight[-1] if weight else 0
         products = math.prod(output[:-1]) * math.prod(weight) if weight else 0
-        found.append(Layer(row, shape, output, weight, parameters, products, field, step))
-        shape = output
-    return found
+        return Layer(row, shape, output, weight, parameters, products, field, step)
+
+    def join(row: Concat, ends: list[Layer]) -> Layer:
+        output = (*ends[0].output_shape[:-1], sum(end.output_shape[-1] for end in ends))
+        field = max(end.receptive_field for end in ends)
+        return Layer(row, output, output, None, 0, 0, field, ends[0].step)
+
+    return [layer for _, layer in follow(network.all_rows, None, apply, join)]
 
 
 def parameter_shapes(network: Network) -> dict[str, tuple[Shape, Shape]]:
@@ -123,7 +128,7 @@ def parameter_shapes(network: Network) -> dict[str, tuple[Shape, Shape]]:
 
 def smallest_size(network: Network) -> int:
     """Return the side of the smallest square image that passes through the network, in pixels."""
-    if network.top:
+    if network.fixed_size:
         return network.input_size
     fits = (
         min(min(layer.output_shape) for layer in _layers(network, (side, side)))
@@ -149,6 +154,11 @@ def _pool(row: MaxPool, shape: Shape) -> tuple[Shape, None]:
     return (*sizes, shape[2]), None
 
 
+def _global_pool(row: GlobalAvgPool, shape: Shape) -> tuple[Shape, None]:
+    # what is not there has no average: sizes of zero and below stay what they are
+    return (*(min(side, 1) for side in shape[:2]), shape[2]), None
+
+
 def _flatten(row: Flatten, shape: Shape) -> tuple[Shape, None]:
     return (math.prod(shape),), None
 
@@ -164,6 +174,7 @@ def _same(row: Row, shape: Shape) -> tuple[Shape, None]:
 SHAPES: dict[type[Row], Callable[..., tuple[Shape, Shape | None]]] = {
     Conv: _conv,
     MaxPool: _pool,
+    GlobalAvgPool: _global_pool,
     Flatten: _flatten,
     Linear: _linear,
 }

@@ -8,6 +8,7 @@ from nst_manual.nn.conv2d import Conv2d
 from nst_manual.nn.dropout import Dropout
 from nst_manual.nn.flatten import Flatten
 from nst_manual.nn.fuse import Fused, fuse
+from nst_manual.nn.global_avg_pool2d import GlobalAvgPool2d
 from nst_manual.nn.linear import Linear
 from nst_manual.nn.local_response_norm import LocalResponseNorm
 from nst_manual.nn.max_pool2d import MaxPool2d
@@ -25,6 +26,7 @@ __all__ = [
     "Dropout",
     "Flatten",
     "Fused",
+    "GlobalAvgPool2d",
     "Linear",
     "LocalResponseNorm",
     "LogSoftmax",

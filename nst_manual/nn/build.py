@@ -13,11 +13,13 @@ from nst_manual.kernels.conv import AUTO
 from nst_manual.nets import Network, get_network, rows
 from nst_manual.nets.geometry import parameter_shapes
 from nst_manual.nn.avg_pool2d import AvgPool2d
+from nst_manual.nn.concat import Concat
 from nst_manual.nn.conv2d import Conv2d
 from nst_manual.nn.dropout import Dropout
 from nst_manual.nn.flatten import Flatten
 from nst_manual.nn.fuse import fuse
 from nst_manual.nn.fused_conv2d import FusedConv2d
+from nst_manual.nn.global_avg_pool2d import GlobalAvgPool2d
 from nst_manual.nn.linear import Linear
 from nst_manual.nn.local_response_norm import LocalResponseNorm
 from nst_manual.nn.max_pool2d import MaxPool2d
@@ -50,6 +52,7 @@ MODULES: dict[type[rows.Row], Callable[[Any, _Parameters], Module]] = {
     ),
     rows.ReLU: lambda row, p: ReLU(),
     rows.LRN: lambda row, p: LocalResponseNorm(row.size, row.alpha, row.beta, row.k),
+    rows.GlobalAvgPool: lambda row, p: GlobalAvgPool2d(),
     rows.Flatten: lambda row, p: Flatten(),
     rows.Linear: lambda row, p: Linear(*p[0].shape, parameters=p),
     rows.Dropout: lambda row, p: Dropout(row.p),
@@ -86,17 +89,20 @@ def build(
     dtype = dtype or next((weight.dtype.name for weight, _ in weights.arrays.values()), "float32")
     first = Preprocess(preprocessing or weights.preprocessing, dtype)
     first.name = "preprocess"
-    modules: list[Module] = [first]
-    for row in network.all_rows:
-        if isinstance(row, rows.MaxPool):
+
+    def make(row: rows.Row) -> Module:
+        if isinstance(row, rows.Concat):
+            module: Module = Concat(*(Sequential(*map(make, branch)) for branch in row.branches))
+        elif isinstance(row, rows.MaxPool):
             module = POOLINGS[pooling](row)
         else:
             module = MODULES[type(row)](row, weights.arrays.get(row.name))
         if isinstance(module, Conv2d) and algorithm != AUTO and module.supported_by(algorithm):
             module.algorithm = algorithm
         module.name = row.name
-        modules.append(module)
-    return Sequential(*modules)
+        return module
+
+    return Sequential(first, *map(make, network.all_rows))
 
 
 def runs_as(network: Network, x_shape: tuple[int, ...], dtype: str = "float32") -> dict[str, str]:
@@ -111,7 +117,7 @@ def runs_as(network: Network, x_shape: tuple[int, ...], dtype: str = "float32") 
     }
     fused = fuse(build(network, Weights(arrays, CAFFE_BGR, "none", None)))
     found = dict(fused.algorithms(x_shape, dtype))
-    for module in fused:
+    for module in fused.walk():
         first, *others = module.parts if isinstance(module, FusedConv2d) else [module]
         found |= {other.name: f"in {first.name}" for other in others}
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from nst_manual.nn.module import Module
@@ -34,6 +35,14 @@ class Container(Module):
         self._training = value
         for module in self.modules:
             module.training = value
+
+    def walk(self) -> Iterator[Module]:
+        """Yield every module that is no container, in the order in which they run, those in branches too."""
+        for module in self.modules:
+            if isinstance(module, Container):
+                yield from module.walk()
+            else:
+                yield module
 
     def parameters(self) -> list[tuple[str, Any, Any]]:
         """Return (module.parameter, values, gradient sum or None) of each parameter."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from nst_manual.backend import array_module
 from nst_manual.errors import UsageError
+from nst_manual.nn.concat import Concat
 from nst_manual.nn.conv2d import Conv2d
 from nst_manual.nn.fused_conv2d import FusedConv2d, can_pool
 from nst_manual.nn.module import Module
@@ -43,8 +44,22 @@ def fuse(network: Sequential) -> Fused:
             relu = left.pop(0) if left and type(left[0]) is ReLU else None
             pool = left.pop(0) if left and can_pool(left[0]) else None
             module = FusedConv2d(module, relu, pool)
+        elif isinstance(module, Concat):
+            module = _with_fused_branches(module)
         modules.append(module)
     return Fused(*modules)
+
+
+def _with_fused_branches(block: Concat) -> Concat:
+    """Return the branches side by side, each of them fused, with a plan of its own."""
+    branches = []
+    for branch in block.branches:
+        fused = fuse(branch if isinstance(branch, Sequential) else Sequential(branch))
+        fused.name = branch.name
+        branches.append(fused)
+    found = Concat(*branches)
+    found.name = block.name
+    return found
 
 
 class Fused(Sequential):

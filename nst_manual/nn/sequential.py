@@ -42,14 +42,16 @@ class Sequential(Container):
         self._insert(len(self.modules), module)
 
     def insert_after(self, name: str, module: Module) -> None:
-        """Insert a module behind the one called `name`.
+        """Insert a module behind the one called `name`, here or in a branch.
 
         Raises
         ------
         UsageError
             There is no module of that name; the message lists those there are.
         """
-        self._insert(self.index(name) + 1, module)
+        home = self._home(name)
+        home._insert(home.names.index(name) + 1, module)
+        self._input = None
 
     def _insert(self, index: int, module: Module) -> None:
         names = self.names
@@ -69,15 +71,35 @@ class Sequential(Container):
         return [module.name for module in self.modules]
 
     def index(self, name: str) -> int:
-        """Return the position of the module called `name`."""
-        names = self.names
-        if name not in names:
-            raise unknown_name("layer", name, names)
-        return names.index(name)
+        """Return the position of the module called `name`, or of the one in whose branches it stands."""
+        for index, module in enumerate(self.modules):
+            if module.name == name or any(name in line.names for line in _lines(module)):
+                return index
+        raise unknown_name("layer", name, self._all_names())
+
+    def _home(self, name: str) -> Sequential:
+        """Return the row of modules, this one or a branch, in which the one called `name` stands."""
+        lines = (line for line in _lines(self) if name in line.names)
+        if (home := next(lines, None)) is None:
+            raise unknown_name("layer", name, self._all_names())
+        return home
+
+    def _all_names(self) -> list[str]:
+        return [name for line in _lines(self) for name in line.names]
+
+    def upto(self, name: str) -> Sequential:
+        """Return the modules up to the one called `name`, or whose branches it stands in.
+
+        The modules are the same, their containers new: what is inserted there is not inserted here.
+        """
+        return Sequential(*map(_copied, self.modules[: self.index(name) + 1]))
 
     def __getitem__(self, key: int | str) -> Module:
-        """Return a module by its name or position."""
-        return self.modules[self.index(key) if isinstance(key, str) else key]
+        """Return a module by its position, or by its name, also from a branch."""
+        if isinstance(key, str):
+            home = self._home(key)
+            return home.modules[home.names.index(key)]
+        return self.modules[key]
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self.modules)
@@ -131,12 +153,33 @@ class Sequential(Container):
             first = module.parts[0] if hasattr(module, "parts") else module
             if hasattr(first, "algorithm_for"):
                 found[first.name] = first.algorithm_for(x_shape, dtype)
+            if isinstance(module, Container):
+                lines = [module] if isinstance(module, Sequential) else module.modules
+                for line in lines:
+                    found |= line.algorithms(x_shape, dtype) if isinstance(line, Sequential) else {}
             x_shape = module.output_shape(x_shape)
         return found
 
     def __repr__(self) -> str:
         rows = (f"  {module.name:12s} {module!r}" for module in self.modules)
         return "\n".join(["Sequential(", *rows, ")"])
+
+
+def _lines(module: Module) -> Iterator[Sequential]:
+    """Yield the rows of modules that a module is or holds."""
+    if isinstance(module, Sequential):
+        yield module
+    for inner in module.modules if isinstance(module, Container) else ():
+        yield from _lines(inner)
+
+
+def _copied(module: Module) -> Module:
+    """Return a module; of a container another one, with the same modules."""
+    if not isinstance(module, Container):
+        return module
+    copy = type(module)(*map(_copied, module.modules))
+    copy.name = module.name
+    return copy
 
 
 @contextmanager

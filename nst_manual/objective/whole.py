@@ -14,7 +14,7 @@ from nst_manual.config import ObjectiveConfig, objective_config
 from nst_manual.errors import ShapeError, UsageError, not_finite
 from nst_manual.images import read_image, scale_to, to_network
 from nst_manual.losses import ContentLoss, LossModule, StyleLoss, TotalVariation, capture, gram
-from nst_manual.nets import Network, get_network
+from nst_manual.nets import get_network
 from nst_manual.nets.geometry import layers as geometry
 from nst_manual.nets.geometry import parameter_shapes
 from nst_manual.nn import Sequential, build, fuse
@@ -74,7 +74,7 @@ class Objective:
         if not (content_weights or style_weights or tv_weight):
             raise UsageError("losses", "all weights are 0, there is nothing to minimise")
         self._insert_losses(content_weights, style_weights, tv_weight, paintings, blend)
-        self.modules: list[LossModule] = [m for m in self.network if isinstance(m, LossModule)]
+        self.modules: list[LossModule] = [m for m in self.network.walk() if isinstance(m, LossModule)]
         if not config.plain:
             self.network = fuse(self.network)
         self._top: Any = None
@@ -195,13 +195,8 @@ class Objective:
 def _make_network(config: ObjectiveConfig, pictures: list[np.ndarray]) -> tuple[Sequential, str]:
     """Return the network up to the last layer that a loss needs, and a line on which it is."""
     name, note = (config.network, "") if config.network else default_network()
-    network = get_network(name).without_top()
-    names = [row.name for row in network.rows]
     wanted = [*config.weighted_layers("content"), *config.weighted_layers("style")]
-    for layer in wanted:
-        network.upto(layer)  # raises for an unknown name
-    last = max((names.index(layer) for layer in wanted), default=-1)
-    network = network.upto(names[last]) if wanted else Network(network.name, (), ())
+    network = get_network(name).covering(wanted)
     for picture in pictures:
         geometry(network, picture.shape[:2])  # raises where the picture is too small
     # without layers there is nothing to read, and nothing that need be installed

@@ -13,7 +13,7 @@ from torch_compare import torch  # skips where PyTorch is missing
 from nst_manual.check import compare_cost, layers
 from nst_manual.check.compare import BOUNDS, compare
 from nst_manual.check.diagnosis import relative_error
-from nst_manual.check.layers import OurLayers, run_chain
+from nst_manual.check.layers import OurLayers, run_chain, wiring
 from nst_manual.config import run_config
 from nst_manual.errors import ResourceError, UsageError
 from nst_manual.kernels import max_pool
@@ -178,16 +178,37 @@ def test_choices_that_changed_are_counted(plant):
     assert rows["conv1_1"]["choices_changed"] is None
 
 
-def test_the_chain_is_the_network_itself():
-    config = run_config(SMALL | {"dtype": "float64"})
+@pytest.mark.parametrize("network", ["vgg11", "squeezenet", "googlenet-caffe"])
+def test_the_chain_is_the_network_itself(network):
+    config = run_config(SMALL | {"dtype": "float64", "network": network})
     ours = OurLayers(config)
     rng = np.random.default_rng(0)
     image = rng.uniform(0, 255, (1, *SIZE, 3))
     dy = rng.standard_normal(ours.output_shape(image.shape))
-    chain = run_chain(ours, image, dy)
+    chain = run_chain(ours, wiring(config), image, dy)
     network, _ = layers.build_ours(config)
     np.testing.assert_array_equal(chain.values[-1], network.forward(image))
-    np.testing.assert_array_equal(chain.gradients[0], network.backward(image, dy))
+    # the gradients of branches are added in another order
+    np.testing.assert_allclose(chain.gradients[0], network.backward(image, dy), rtol=1e-9, atol=1e-18)
+
+
+@pytest.mark.parametrize("network", ["squeezenet", "googlenet", "alexnet-caffe"])
+def test_no_row_of_a_network_with_branches_or_groups_diverges(network):
+    options = SMALL | {"dtype": "float64", "network": network}
+    report = compare(run_config(options), (64, 67), ["torch"], costs=False)
+    (found,) = report["frameworks"]
+    assert not report["diverges"]
+    assert [row["name"] for row in found["layers"]] == get_network(network).without_top().names
+    assert found["image_gradient_error"] < 1e-10
+
+
+def test_a_row_inside_a_branch_that_diverges_is_named(plant):
+    def change(module):
+        module.bias = module.bias + np.float32(1e-3)
+
+    plant("fire2/expand3x3", change)
+    report = against_torch(network="squeezenet")
+    assert report["first_divergence"] == "fire2/expand3x3"
 
 
 def test_the_threads_of_pytorch_are_given_back():

@@ -116,7 +116,7 @@ def test_every_geometry_of_a_row_is_ours(row, pooling):
     dy = rng.standard_normal(y.shape)
     network = JaxNetwork(run_config(SMALL | {"pooling": pooling}), ["relu1_1"])
     with precision("float64"):
-        other_y, vjp = jax.vjp(lambda x: network.apply(row, {"conv1_1": parameters}, x), x)
+        other_y, vjp = jax.vjp(lambda x: network.apply(row, x, {"conv1_1": parameters}), x)
         (other_dx,) = vjp(dy)
     np.testing.assert_allclose(other_y, y, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(other_dx, ours.backward(x, dy), rtol=1e-12, atol=1e-12)
@@ -125,7 +125,7 @@ def test_every_geometry_of_a_row_is_ours(row, pooling):
 def test_a_row_without_counterpart_is_named():
     network = JaxNetwork(run_config(SMALL), ["relu1_1"])
     with pytest.raises(UsageError, match="softmax: Softmax has no counterpart in JAX"):
-        network.apply(rows.Softmax("softmax"), {}, np.ones((1, 2)))
+        network.apply(rows.Softmax("softmax"), np.ones((1, 2)), {})
 
 
 def test_a_missing_jax_is_one_line_with_a_hint(monkeypatch):
@@ -158,8 +158,8 @@ class Wrong:
         self.right, self.wrong = right, right.names.index(name)
         self.names, self.note, self.session = right.names, right.note, right.session
 
-    def run(self, index, x):
-        y, pullback = self.right.run(index, x)
+    def run(self, index, *inputs):
+        y, pullback = self.right.run(index, *inputs)
         return y * (1.001 if index == self.wrong else 1), pullback
 
 
