@@ -37,6 +37,24 @@ class Preprocessing:
 
 # The mean colour of ImageNet as the VGG networks were trained with it in Caffe, and as Keras took it over.
 CAFFE_BGR = Preprocessing("BGR", (103.939, 116.779, 123.68))
+# The mean over Caffe's own mean image, of its AlexNet; and what its GoogLeNet was trained with.
+CAFFE_ALEXNET = Preprocessing("BGR", (104.007, 116.669, 122.679))
+CAFFE_GOOGLENET = Preprocessing("BGR", (104.0, 117.0, 123.0))
+# CAFFE_BGR where MatConvNet has turned the first kernels.
+MATCONVNET = Preprocessing("RGB", (123.68, 116.779, 103.939))
+# Mean and deviation of ImageNet in 0..1; and -1..1, with which torchvision's GoogLeNet was trained.
+TORCHVISION = Preprocessing("RGB", (0.485, 0.456, 0.406), 1 / 255, (0.229, 0.224, 0.225))
+HALF = Preprocessing("RGB", (0.5, 0.5, 0.5), 1 / 255, (0.5, 0.5, 0.5))
+
+# By the names that `--preprocessing` knows.
+PREPROCESSINGS = {
+    "caffe": CAFFE_BGR,
+    "caffe-alexnet": CAFFE_ALEXNET,
+    "caffe-googlenet": CAFFE_GOOGLENET,
+    "matconvnet": MATCONVNET,
+    "torchvision": TORCHVISION,
+    "half": HALF,
+}
 
 
 @dataclass(frozen=True)
