@@ -17,9 +17,10 @@ PACKAGE = ROOT / "nst_manual"
 ORDER = [
     {"errors", "backend", "machine"},
     {"options", "atomic"},
-    {"images", "store", "nets", "samples"},
+    {"images", "nets", "samples"},
     {"presets", "config"},
     {"kernels"},
+    {"store"},
     {"nn"},
     {"losses"},
     {"objective"},

@@ -11,6 +11,7 @@ with.
 from __future__ import annotations
 
 from nst_manual.store.check import check_weights
+from nst_manual.store.convert import convert_weights
 from nst_manual.store.find import cache_folder, default_network, find_weights, list_weights
 from nst_manual.store.form import CAFFE_BGR, Preprocessing, Weights
 from nst_manual.store.get import get_weights, known_file
@@ -22,6 +23,7 @@ __all__ = [
     "Weights",
     "cache_folder",
     "check_weights",
+    "convert_weights",
     "default_network",
     "find_weights",
     "get_weights",

@@ -66,7 +66,7 @@ class Archive:
         By the names in the file, in its order.
     axes : str
         Of the kernels: "OIHW" (PyTorch, Caffe, ONNX; matrices are (out, in)) or "HWIO" (Keras, MatConvNet;
-        matrices are (in, out)).
+        matrices are (in, out)); "?" where a format has both, and their shapes decide.
     nodes : tuple of Node
         The operations with parameters, in order, where the file has a graph.
     preprocessing : Preprocessing or None

@@ -8,7 +8,6 @@ next download.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.client
 import os
 import re
@@ -21,6 +20,7 @@ from typing import BinaryIO
 
 from nst_manual.atomic import sync_folder
 from nst_manual.errors import WeightsError
+from nst_manual.store.checksum import agrees, algorithm_of, digests, has_checksum, in_words
 
 try:
     import fcntl
@@ -53,7 +53,7 @@ def download(url: str, path: Path, checksum: str, progress: Progress | None = No
     path : pathlib.Path
         In a folder that exists.
     checksum : str
-        "md5:..." or "sha256:...".
+        "md5:...", "sha1:..." or "sha256:..."; of SHA-256 its first digits, at least 8, will do.
     progress : callable, optional
         Called with the bytes that are there, and the bytes there will be, or None if the server does not say.
 
@@ -61,13 +61,16 @@ def download(url: str, path: Path, checksum: str, progress: Progress | None = No
     ------
     WeightsError
         With the address, how far it came, and what to do.
+    ValueError
+        `checksum` is none.
     """
     if not re.match("https?://", url, re.IGNORECASE):
         raise WeightsError(url, "is not an http or https address")
+    algorithm_of(checksum)  # raises before anything is fetched
     part = path.with_name(f"{path.name}.part")
     try:
         with _locked(part) as file:
-            if _sum_is(path, checksum):
+            if path.is_file() and has_checksum(path, checksum):
                 # Another process finished while this one was opening the part, which is therefore new and
                 # empty.
                 part.unlink(missing_ok=True)
@@ -217,32 +220,19 @@ def _opener() -> urllib.request.OpenerDirector:
     return opener
 
 
-def _sum(file: BinaryIO, checksum: str) -> str:
-    algorithm = checksum.partition(":")[0]
-    file.seek(0)
-    digest = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False))
-    return f"{algorithm}:{digest.hexdigest()}"
-
-
-def _sum_is(path: Path, checksum: str) -> bool:
-    try:
-        with path.open("rb") as file:
-            return _sum(file, checksum) == checksum
-    except FileNotFoundError:
-        return False
-
-
 def _verify(url: str, file: BinaryIO, part: Path, checksum: str) -> None:
     """Raise `WeightsError` and delete the part if its checksum is wrong."""
-    found = _sum(file, checksum)
-    if found == checksum:
+    algorithm = algorithm_of(checksum)
+    file.seek(0)
+    found = digests(file, [algorithm])
+    if agrees(found, checksum):
         return
     file.seek(0)
     page = file.read(64).lstrip().lower().startswith((b"<!doctype", b"<html"))
     _remove(part, file)
     raise WeightsError(
         url,
-        f"checksum mismatch, found {found}, expected {checksum}"
+        f"checksum mismatch, found {algorithm}:{found[algorithm]}, expected {in_words(checksum)}"
         + (", the server sent a web page" if page else ""),
         "what was fetched is deleted; try again",
     )

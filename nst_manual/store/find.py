@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from nst_manual.nets import NETWORKS
 from nst_manual.store.known import KNOWN
+
+# Of files that can be read. What is in a file, its content says; these only tell weights in the cache from
+# what else may lie there.
+EXTENSIONS = (".h5", ".hdf5", ".pth", ".pt", ".caffemodel", ".mat", ".onnx", ".safetensors", ".npz")
 
 
 def cache_folder() -> Path:
@@ -54,7 +59,8 @@ def find_weights(network: str, top: bool = False) -> Path | None:
     Returns
     -------
     pathlib.Path or None
-        In the cache a published file, or `NETWORK.h5`; else the bundled one.
+        In the cache a published file, the first in the order of `KNOWN`, or `NETWORK.h5`, which is what
+        `nst-manual weights convert` writes; else the bundled one.
     """
     cache = cache_folder()
     candidates = [
@@ -87,8 +93,8 @@ def list_weights() -> list[dict]:
     -------
     list of dict
         `name` (for `weights get`), `network`, `file`, `status` ("bundled", "installed", "known"), `path`
-        (None unless it is there), `size` in bytes, `url`, `checksum` ("md5:..." or "sha256:..."), `licence`;
-        None where unknown.
+        (None unless it is there), `size` in bytes, `url`, `checksum` ("md5:...", "sha1:..." or "sha256:...",
+        of which the last digits may be missing), `licence`; None where unknown.
     """
     rows = []
     folder = bundled_folder()
@@ -122,15 +128,16 @@ def list_weights() -> list[dict]:
             )
         )
     published = {known.file for known in KNOWN.values()}
-    for path in sorted(cache.glob("*.h5")):
-        if path.name not in published and os.path.isfile(path):
-            rows.append(_row(path.stem, path.stem, "installed", path))
+    for path in sorted(cache.glob("*")):
+        if path.suffix.lower() in EXTENSIONS and path.name not in published and os.path.isfile(path):
+            network = path.stem if path.stem in NETWORKS else None
+            rows.append(_row(path.stem, network, "installed", path))
     return rows
 
 
 def _row(
     name: str,
-    network: str,
+    network: str | None,
     status: str,
     path: Path,
     size: int | None = None,

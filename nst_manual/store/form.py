@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,14 @@ class Preprocessing:
     mean: tuple[float, float, float]
     scale: float = 1.0
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    @property
+    def words(self) -> str:
+        """The same for people: "BGR 0..255, minus 103.939 116.779 123.68"."""
+        largest = f"{255 * self.scale:.6g}"
+        text = f"{self.order} 0..{largest}, minus {' '.join(f'{mean:g}' for mean in self.mean)}"
+        divided = f", over {' '.join(f'{std:g}' for std in self.std)}"
+        return text + (divided if self.std != (1.0, 1.0, 1.0) else "")
 
 
 # The mean colour of ImageNet as the VGG networks were trained with it in Caffe, and as Keras took it over.
@@ -111,15 +119,29 @@ def check_finite(file: str, layer: str, part: str, array: np.ndarray) -> None:
 
 
 def check_layers(
-    file: str, network: str, found: Mapping[str, tuple[int, ...]], wanted: Iterable[str]
+    file: str,
+    network: str,
+    found: Iterable[str],
+    wanted: Iterable[str],
+    looks: Sequence[str] = (),
+    examples: str = "",
 ) -> None:
-    """Raise `WeightsError` if a wanted layer is not among those found (name -> shape of its kernel).
+    """Raise `WeightsError` if a wanted layer is not among those found, or if they are another network's.
 
-    And if those found are another VGG network's: VGG-19 has every layer of VGG-16, in the same shapes.
+    Parameters
+    ----------
+    file, network : str
+        For messages.
+    found, wanted : iterable of str
+        Names of layers.
+    looks : sequence of str
+        Networks whose layers these may be: VGG-19 has every layer of VGG-16, in the same shapes.
+    examples : str
+        What the file has instead, where it has no layer that is known.
     """
+    found = set(found)
     missing = [name for name in wanted if name not in found]
-    looks = guess_network(found)
-    other = looks if network in NETWORKS and looks != network else None
+    other = looks[0] if looks and network not in looks else None
     if not missing and not other:
         return
     causes, hint = [], None
@@ -130,30 +152,7 @@ def check_layers(
         causes.append(f"its layers are those of {other}, expected {network}")
         hint = f"use --network {other}, or a file of {network}"
     elif not found:
-        causes.append("none of its layers has a name that is known")
+        causes.append(f"none of its layers has a name that is known; it has {examples or 'no tensors'}")
     elif all(name.startswith("fc") for name in missing):
         hint = "the classifier was left off (notop); take a file that has it"
     raise WeightsError(file, "; ".join(causes), hint)
-
-
-# Convolutions in each of the five blocks of the VGG networks (arXiv:1409.1556, table 1).
-BLOCKS = {
-    (1, 1, 2, 2, 2): "vgg11",
-    (2, 2, 2, 2, 2): "vgg13",
-    (2, 2, 3, 3, 3): "vgg16",
-    (2, 2, 4, 4, 4): "vgg19",
-}
-NETWORKS = (*BLOCKS.values(), "vgg16c")
-
-
-def guess_network(found: Mapping[str, tuple[int, ...]]) -> str | None:
-    """Return the network whose convolutions these are (name -> shape of the kernel), or None."""
-    convolutions = [name for name in found if name.startswith("conv") and "_" in name]
-    blocks = tuple(sum(name.startswith(f"conv{block}_") for name in convolutions) for block in range(1, 6))
-    if sum(blocks) != len(convolutions):
-        return None
-    network = BLOCKS.get(blocks)
-    # Configuration C has as many convolutions as D, its third ones are 1x1.
-    if network == "vgg16" and tuple(found.get("conv3_3", ()))[:2] == (1, 1):
-        return "vgg16c"
-    return network

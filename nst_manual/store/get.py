@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nst_manual.errors import WeightsError, unknown_name
-from nst_manual.store.checksum import checksum
+from nst_manual.store.checksum import has_checksum
 from nst_manual.store.find import cache_folder
 from nst_manual.store.known import KNOWN, Known
 
@@ -17,7 +17,7 @@ def get_weights(name: str, progress: Callable[[int, int | None], None] | None = 
     Parameters
     ----------
     name : str
-        "vgg19", "vgg19-top", ...: see `nst-manual weights list`.
+        "vgg19", "vgg19-top", "alexnet", ...: see `nst-manual weights list`.
     progress : callable, optional
         Called with the bytes that are there, and the bytes there will be, or None if the server does not say.
 
@@ -31,9 +31,8 @@ def get_weights(name: str, progress: Callable[[int, int | None], None] | None = 
     """
     known = known_file(name)
     path = cache_folder() / known.file
-    algorithm, _, expected = known.checksum.partition(":")
     try:
-        if path.is_file() and checksum(path, algorithm) == expected:
+        if path.is_file() and has_checksum(path, known.checksum):
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

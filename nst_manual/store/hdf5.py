@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nst_manual.errors import NstError, ResourceError, WeightsError
+from nst_manual.errors import WeightsError
+from nst_manual.store.damage import damage
 
 if TYPE_CHECKING:
     import h5py
@@ -32,59 +33,22 @@ FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32"}  # by their numbers in H
 
 @contextlib.contextmanager
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
-    """Open a file for reading; what goes wrong inside the block because of damage becomes a `WeightsError`.
+    """Open a file for reading; what reads it inside the block stands in `damage` of its own.
 
     Raises
     ------
     WeightsError
-        It is not HDF5 (and looks like a web page), or it is damaged or truncated.
+        It is damaged or truncated, or not HDF5.
     ResourceError
         There is not enough memory.
     """
-    file = str(path)
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(1024)
-    except OSError as error:
-        raise WeightsError(file, f"cannot be read, {error.strerror or error}") from error
-    if not head.startswith(SIGNATURE):
-        raise _not_hdf5(file, head)
-
     import h5py
 
-    try:
+    with damage(str(path)):
         # Reading takes no lock: on some network disks and read-only folders locks fail.
-        with h5py.File(os.fspath(path), "r", locking=False) as opened:
-            yield opened
-    except NstError:
-        raise
-    except MemoryError as error:
-        raise ResourceError(file, "does not fit into memory") from error
-    except (
-        zlib.error,
-        OSError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-    ) as error:
-        # HDF5 reports damage by about any of these, depending on which structure was hit.
-        text = " ".join(str(error).split())
-        cause = "checksum mismatch inside the file" if "checksum" in text.lower() else "damaged or truncated"
-        raise WeightsError(file, f"{cause}, {text[:200]}", "fetch it again") from error
-
-
-def _not_hdf5(file: str, head: bytes) -> WeightsError:
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<script")):
-        return WeightsError(
-            file, "is not an HDF5 file, but looks like a web page", "the download went wrong; fetch it again"
-        )
-    if SIGNATURE.startswith(head):
-        return WeightsError(file, "damaged or truncated, it ends after a few bytes", "fetch it again")
-    return WeightsError(file, "is not an HDF5 file", f"it begins with {head[:8]!r}")
+        opened = h5py.File(os.fspath(path), "r", locking=False)
+    with opened:
+        yield opened
 
 
 def walk(

@@ -7,26 +7,41 @@ Three layouts, with or without the classifier, in which the layer's name stands 
     model_weights/block1_conv1/block1_conv1/kernel  `model.save("x.h5")`
     layers/conv2d_3/vars/0                          Keras 3's `x.weights.h5`, the name is an attribute of vars
 
-So the file is walked, and a dataset belongs to the layer whose name is nearest above it. A file in which no
-name is known, but all are Keras's automatic ones (conv2d, conv2d_1, ..., dense), is taken in their order,
-which is the order in which the layers were made; the shapes have to agree, and a warning says so.
+So the file is walked, and a dataset belongs to the layer whose name is nearest above it. Layers of which none
+has a name that is known, but all have Keras's automatic ones (conv2d, conv2d_1, ..., dense), stand in the
+order in which they were made.
 
-Keras's block3_conv2, fc1, fc2 and predictions are conv3_2, fc6, fc7 and fc8 here. Keras flattens (H, W, C),
-as we do.
+Keras's block3_conv2, fc1, fc2 and predictions are conv3_2, fc6, fc7 and fc8 here; other networks have our own
+names or Caffe's (fire2/squeeze1x1 may be groups in groups). Keras flattens (H, W, C), as we do. What we write
+ourselves (`nst_manual.store.own_hdf5`) is of this kind, and has checksums besides.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nst_manual.errors import WeightsError
-from nst_manual.store.form import Preprocessing, Shapes, check_finite, check_layers, check_shape
-from nst_manual.store.hdf5 import attribute, check_dataset, has_group, open_hdf5, read_dataset, walk
+from nst_manual.nets import NETWORKS
+from nst_manual.store.archive import Archive, Node, Tensor
+from nst_manual.store.damage import damage
+from nst_manual.store.hdf5 import (
+    SIGNATURE,
+    attribute,
+    check_dataset,
+    has_group,
+    open_hdf5,
+    read_dataset,
+    walk,
+)
+from nst_manual.store.naming import caffe_name, weighted
+from nst_manual.store.own_hdf5 import FORMAT, own_sums, verified
+from nst_manual.store.said import NAMES, said_preprocessing
 
 if TYPE_CHECKING:
     import h5py
@@ -36,56 +51,93 @@ _BLOCK = re.compile(r"block(\d)_conv(\d)|conv(\d)_(\d)")
 _AUTOMATIC = re.compile(r"(conv2d|dense)(?:_(\d+))?")
 
 
-@dataclass(frozen=True)
-class Content:
-    """What was read: the arrays, the preprocessing if the file says its own, and warnings."""
-
-    arrays: dict[str, tuple[np.ndarray, np.ndarray]]
-    preprocessing: Preprocessing | None
-    warnings: tuple[str, ...]
+# Every name that a layer has in our tables, and that Caffe's model zoo has for it.
+_NAMES = {row.name for network in NETWORKS.values() for row in weighted(network)} | {
+    caffe_name(network, row.name) for network in NETWORKS.values() for row in weighted(network)
+}
 
 
-def read(path: Path, network: str, shapes: Shapes, dtype: np.dtype) -> Content:
-    """Return the layers in `shapes`, every one with its shape and finite.
+def matches(head: bytes) -> bool:
+    """Say whether a file that begins with `head` is HDF5."""
+    return head.startswith(SIGNATURE)
+
+
+@contextlib.contextmanager
+def open_archive(path: Path) -> Iterator[Archive]:
+    """Open a file: its layers as "conv1_1.weight" and "conv1_1.bias", nothing read yet.
 
     Raises
     ------
     WeightsError
-        The file is damaged or not HDF5, or a layer is missing, of another shape, or not finite.
+        The file is damaged or not HDF5, or a layer has not one kernel and one bias.
     """
     file = str(path)
     with open_hdf5(path) as opened:
-        layers, warnings = find_layers(file, opened, shapes)
-        check_layers(file, network, {name: kernel.shape for name, (kernel, _) in layers.items()}, shapes)
-        # All shapes before any array: nothing is allocated for a file that is another network's.
-        for name, expected in shapes.items():
-            for part, dataset, shape in zip(("weight", "bias"), layers[name], expected, strict=True):
-                check_shape(file, name, part, dataset.shape, shape)
-                check_dataset(file, f"{name} ({part})", dataset)
-        arrays = {}
-        for name in shapes:
-            pair = tuple(read_dataset(dataset, dtype) for dataset in layers[name])
-            for part, array in zip(("weight", "bias"), pair, strict=True):
-                check_finite(file, name, part, array)
-            arrays[name] = pair
-        return Content(arrays, read_preprocessing(file, opened), tuple(warnings))
+        with damage(file):
+            archive = _archive(file, opened)
+        yield archive
+
+
+def _archive(file: str, opened: h5py.File) -> Archive:
+    named, automatic = find_layers(file, opened)
+    sums = own_sums(file, opened)
+    tensors: dict[str, Tensor] = {}
+    nodes = []
+    for name, pair in (named or automatic).items():
+        parts = {f"{name}.{part}": dataset for part, dataset in zip(("weight", "bias"), pair, strict=True)}
+        for tensor, dataset in parts.items():
+            tensors[tensor] = _tensor(file, tensor, dataset, sums)
+        nodes.append(Node("Conv" if len(pair[0].shape) == 4 else "Linear", tuple(parts), name))
+    if sums is not None and sums.keys() != tensors.keys():
+        raise WeightsError(
+            file, "damaged, its layers are not those that it was written with", "fetch it again"
+        )
+    said = {name: attribute(opened, name) for name in NAMES}
+    return Archive(
+        _layout(opened),
+        tensors,
+        axes="HWIO",
+        nodes=() if named else tuple(nodes),
+        preprocessing=said_preprocessing(file, said),
+        network=str(attribute(opened, "network") or "") or None,
+    )
+
+
+def _layout(opened: h5py.File) -> str:
+    if attribute(opened, "format") == FORMAT:
+        return FORMAT
+    if has_group(opened, "model_weights"):
+        return "Keras HDF5, whole model"
+    if any(has_group(opened, name) for name in ("layers", "_layer_checkpoint_dependencies")):
+        return "Keras HDF5, Keras 3 (.weights.h5)"
+    return "Keras HDF5"
+
+
+def _tensor(file: str, name: str, dataset: h5py.Dataset, sums: dict[str, str] | None) -> Tensor:
+    """Return a dataset as a tensor that is checked when it is read."""
+    # types that are no floats are refused by the caller, or here when they are read all the same
+    dtype = dataset.dtype.newbyteorder("=") if dataset.dtype.kind == "f" else dataset.dtype
+
+    def read() -> np.ndarray:
+        layer, _, part = name.rpartition(".")
+        with damage(file):
+            check_dataset(file, f"{layer} ({part})", dataset)
+            array = read_dataset(dataset, dtype)
+        if sums is not None:
+            verified(file, name, array, sums)
+        return array
+
+    return Tensor(dataset.shape, dtype, read)
 
 
 Layers = dict[str, tuple["h5py.Dataset", "h5py.Dataset"]]
 
 
-def find_layers(file: str, opened: h5py.File, shapes: Shapes | None = None) -> tuple[Layers, list[str]]:
-    """Return layer name -> (dataset of the kernel, dataset of the bias), nothing read yet, and warnings.
+def find_layers(file: str, opened: h5py.File) -> tuple[Layers, Layers]:
+    """Return layer name -> (dataset of the kernel, dataset of the bias), nothing read yet.
 
-    Parameters
-    ----------
-    file : str
-        For messages.
-    opened : h5py.File
-        Open for reading.
-    shapes : mapping, optional
-        The layers wanted, in order: needed to name the layers of a file in which they have automatic names,
-        which they keep otherwise.
+    Those with names that are known, and those with Keras's automatic names, in the order in which Keras
+    numbered them.
     """
     # As a link it stays a member of the root, which `walk` refuses to follow.
     root = opened["model_weights"] if has_group(opened, "model_weights") else opened
@@ -97,14 +149,16 @@ def find_layers(file: str, opened: h5py.File, shapes: Shapes | None = None) -> t
         if above and above[-1] == "vars":
             # Keras 3 keeps the layer's name beside its variables.
             above.append(str(attribute(root["/".join(above)], "name") or ""))
-        name = next((known for known in map(our_name, reversed(above)) if known), None)
+        pairs = [f"{outer}/{inner}" for outer, inner in zip(above, above[1:], strict=False)]
+        name = next((known for known in map(our_name, [*reversed(pairs), *reversed(above)]) if known), None)
         if name:
             named.setdefault(name, []).append(("/".join(names), dataset))
         elif key := next((key for key in map(_automatic_key, reversed(above)) if key), None):
             automatic.setdefault(key, []).append(("/".join(names), dataset))
-    if named or not automatic:
-        return {name: _pair(file, name, found) for name, found in named.items()}, []
-    return _by_order(file, automatic, shapes)
+    if named:
+        return {name: _pair(file, name, found) for name, found in named.items()}, {}
+    ordered = {f"{kind} number {number}": automatic[kind, number] for kind, number in sorted(automatic)}
+    return {}, {name: _pair(file, name, found) for name, found in ordered.items()}
 
 
 def our_name(keras_name: str) -> str | None:
@@ -112,7 +166,7 @@ def our_name(keras_name: str) -> str | None:
     if match := _BLOCK.fullmatch(keras_name):
         block, index = (part for part in match.groups() if part)
         return f"conv{block}_{index}"
-    return _CLASSIFIER.get(keras_name)
+    return _CLASSIFIER.get(keras_name, keras_name if keras_name in _NAMES else None)
 
 
 def _automatic_key(name: str) -> tuple[str, int] | None:
@@ -129,53 +183,3 @@ def _pair(file: str, name: str, found: list[tuple[str, h5py.Dataset]]) -> tuple[
         listed = ", ".join(f"{path} {dataset.shape}" for path, dataset in found[:6])
         raise WeightsError(file, f"{name} should have one kernel and one bias, found {listed}")
     return kernels[0], biases[0]
-
-
-def _by_order(
-    file: str, automatic: dict[tuple[str, int], list], shapes: Shapes | None
-) -> tuple[Layers, list[str]]:
-    """Give the names of `shapes` to layers with automatic names, in order, where every shape agrees."""
-    found = [(key, _pair(file, "_".join(map(str, key)), automatic[key])) for key in sorted(automatic)]
-    if shapes is None:
-        return {"_".join(map(str, key)): pair for key, pair in found}, [f"{file}: its layers have no names"]
-    layers = {}
-    for (name, (kernel_shape, bias_shape)), (key, pair) in zip(shapes.items(), found, strict=False):
-        if (pair[0].shape, pair[1].shape) != (tuple(kernel_shape), tuple(bias_shape)):
-            raise WeightsError(
-                file,
-                f"its layers have no names, and taken in order {key[0]} number {key[1]} would be {name}, "
-                f"of shape {pair[0].shape}, expected {tuple(kernel_shape)}",
-            )
-        layers[name] = pair
-    warning = (
-        f"{file}: its layers have no names that are known; taken in the order in which Keras numbered them"
-    )
-    return layers, [warning]
-
-
-def read_preprocessing(file: str, opened: h5py.File) -> Preprocessing | None:
-    """Return what the file's attributes order, mean, scale, std say about the input; None if nothing.
-
-    Raises
-    ------
-    WeightsError
-        It says something that makes no sense.
-    """
-    order, mean = attribute(opened, "order"), attribute(opened, "mean")
-    if order is None or mean is None:
-        return None
-    scale, std = attribute(opened, "scale"), attribute(opened, "std")
-    try:
-        mean, std = (
-            tuple(map(float, np.asarray(x, float).ravel())) for x in (mean, (1, 1, 1) if std is None else std)
-        )
-        scale = 1.0 if scale is None else float(scale)
-        sound = order in ("RGB", "BGR") and len(mean) == len(std) == 3
-        sound = sound and np.isfinite([*mean, *std, scale]).all() and scale > 0 and min(std) > 0
-    except (TypeError, ValueError):
-        sound = False
-    if not sound:
-        raise WeightsError(
-            file, f"has unusable attributes order {order!r}, mean {mean!r}, scale {scale!r}, std {std!r}"
-        )
-    return Preprocessing(order, mean, scale, std)

@@ -218,7 +218,7 @@ def test_the_test_of_the_full_disk_can_save_where_there_is_room(tmp_path):
     assert read_image(tmp_path / "a.png").shape == (200, 200, 3)
 
 
-CALLS = ("NamedTemporaryFile", "fchmod", "fsync", "replace")
+CALLS = ("mkstemp", "fchmod", "fsync", "replace")
 
 
 @pytest.mark.parametrize("number", range(len(CALLS)))

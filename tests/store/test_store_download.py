@@ -110,6 +110,28 @@ def test_whole(server, path):
     assert download.download(server.url, path, sha256).read_bytes() == DATA
 
 
+@pytest.mark.parametrize("algorithm, digits", [("sha1", 40), ("sha256", 64), ("sha256", 8), ("sha256", 13)])
+def test_other_sums(server, path, algorithm, digits):
+    checksum = f"{algorithm}:{hashlib.new(algorithm, DATA, usedforsecurity=False).hexdigest()[:digits]}"
+    assert download.download(server.url, path, checksum).read_bytes() == DATA and len(server.asked) == 1
+    # There with that sum, as when another process was faster: nothing is asked.
+    download.download(server.url, path, checksum)
+    assert len(server.asked) == 1 and os.listdir(path.parent) == [NAME]
+    server.data = DATA[:-1] + b"?"
+    path.unlink()
+    expected = checksum if digits >= 40 else rf"{checksum}\.\.\."
+    with pytest.raises(WeightsError, match=f"mismatch, found {algorithm}:[0-9a-f]*, expected {expected} "):
+        download.download(server.url, path, checksum)
+    assert not os.listdir(path.parent)
+
+
+@pytest.mark.parametrize("checksum", ["sha256:", "sha256:1234567", "md5:12345678", "crc32:12345678", ""])
+def test_what_is_no_checksum_is_not_agreed_with(server, path, checksum):
+    with pytest.raises(ValueError, match="is not a checksum"):
+        download.download(server.url, path, checksum)
+    assert not server.asked and not os.listdir(path.parent)
+
+
 def test_unknown_length(server, path):
     server.announce = False
     seen = []
@@ -279,6 +301,18 @@ def test_get_weights(server, cache, monkeypatch):
     assert store.get_weights("vgg19").read_bytes() == DATA
     with pytest.raises(UsageError, match="'vgg91' is unknown, did you mean 'vgg19'"):
         store.get_weights("vgg91")
+
+
+@pytest.mark.parametrize("algorithm, digits", [("sha1", 40), ("sha256", 8)])
+def test_get_weights_by_other_sums(server, cache, monkeypatch, algorithm, digits):
+    checksum = f"{algorithm}:{hashlib.new(algorithm, DATA, usedforsecurity=False).hexdigest()[:digits]}"
+    entry = replace(known.KNOWN["alexnet"], url=server.url, checksum=checksum)
+    monkeypatch.setitem(known.KNOWN, "alexnet", entry)
+    path = store.get_weights("alexnet")
+    assert path == cache / NAME and path.read_bytes() == DATA and store.find_weights("alexnet") == path
+    assert store.get_weights("alexnet") == path and len(server.asked) == 1
+    path.write_bytes(DATA[:-1])
+    assert store.get_weights("alexnet").read_bytes() == DATA and len(server.asked) == 2
 
 
 def test_the_command_gets_a_file_in_spite_of_a_cut_connection(server, cache, monkeypatch, capfd):

@@ -12,6 +12,7 @@ from store_files import SMALL, VGG16, VGG19, make_identity_vgg19, random_arrays,
 from nst_manual import store
 from nst_manual.errors import UsageError, WeightsError
 from nst_manual.store import find
+from nst_manual.store.known import KNOWN
 
 
 def test_random_has_he_variance_and_is_reproducible():
@@ -153,7 +154,7 @@ def test_cached_file_under_a_published_name_must_be_it(cache):
 
 def test_list():
     rows = store.list_weights()
-    assert [row["status"] for row in rows] == ["bundled"] + ["known"] * 4
+    assert [row["status"] for row in rows] == ["bundled"] + ["known"] * len(KNOWN)
     assert {"name", "network", "file", "status", "path", "size", "url", "checksum", "licence"} == set(rows[0])
     assert rows[0]["size"] > 20e6 and rows[1]["path"] is None and rows[1]["url"].startswith("https://")
 

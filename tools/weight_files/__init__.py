@@ -1,0 +1,1 @@
+"""Scripts that write the golden files of `tests/store/files` with the formats' own writers."""
