@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nst_manual.nets import NETWORKS
+from nst_manual.nets.preprocessing import PREPROCESSINGS
 from nst_manual.options import choice, layers, numbers, option, parse_all, real, switch, text, whole
 from nst_manual.presets import PRESETS, Preset, get_preset
 
@@ -57,6 +58,15 @@ class ObjectiveConfig:
     )
     weights: str | None = option(
         None, text, 'A weight file, or "random".', _NETWORK, "PATH", "the network's installed or bundled file"
+    )
+    preprocessing: str | None = option(
+        None,
+        choice(*PREPROCESSINGS),
+        "What the weights expect of their input, where the file does not say it: "
+        f"{', '.join(PREPROCESSINGS)}.",
+        _NETWORK,
+        "NAME",
+        "what is known of the file",
     )
     pooling: str | None = option(
         None,

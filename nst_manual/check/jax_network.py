@@ -12,9 +12,9 @@ import numpy as np
 from nst_manual.config import ObjectiveConfig
 from nst_manual.errors import UsageError
 from nst_manual.nets import get_network, rows
-from nst_manual.nets.geometry import parameter_shapes
 from nst_manual.nets.sizes import output_size
-from nst_manual.store import default_network, load_weights
+from nst_manual.nn import configured_weights
+from nst_manual.store import default_network
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")  # of images, kernels, outputs
 Parameters = Mapping[str, tuple[Any, Any]]
@@ -81,14 +81,12 @@ class JaxNetwork:
         self.pooling = config.chosen("pooling")
         network = get_network(config.network or default_network()[0]).covering(layers)
         self.rows = network.rows
-        # without layers there is nothing to read
-        source = config.weights if self.rows else "random"
-        weights = load_weights(source, network.name, parameter_shapes(network), config.seed, config.dtype)
+        weights = configured_weights(config, network)
         self.note = f"{network.name}, weights {weights.source}"
         first = weights.preprocessing
         std = np.asarray(first.std)
         self.step = -1 if first.order == "BGR" else 1
-        self.factor = (first.scale * config.settings.pixel_scale / std).astype(config.dtype)
+        self.factor = (first.scale / std).astype(config.dtype)
         self.shift = (np.asarray(first.mean) / std).astype(config.dtype)
         with precision(config.dtype):
             self.parameters = {

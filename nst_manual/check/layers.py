@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,11 +25,10 @@ from nst_manual.check.jax_network import JaxNetwork, import_jax, precision
 from nst_manual.check.torch_network import TorchNetwork, import_torch
 from nst_manual.config import ObjectiveConfig
 from nst_manual.nets import Network, get_network
-from nst_manual.nets.geometry import parameter_shapes
 from nst_manual.nets.rows import Concat as Join
 from nst_manual.nets.rows import Row, steps
-from nst_manual.nn import Concat, MaxPool2d, Module, ReLU, Sequential, build
-from nst_manual.store import default_network, load_weights
+from nst_manual.nn import Concat, MaxPool2d, Module, ReLU, Sequential, build, configured_weights
+from nst_manual.store import default_network
 
 PREPROCESS = "preprocess"
 Pullback = Callable[[np.ndarray], tuple[np.ndarray, ...]]
@@ -114,11 +113,8 @@ class OurLayers:
 def build_ours(config: ObjectiveConfig) -> tuple[Sequential, str]:
     """Return all rows of our network behind the preprocessing of the preset, and which weights it has."""
     network = network_of(config)
-    weights = load_weights(config.weights, network.name, parameter_shapes(network), config.seed, config.dtype)
-    scale = weights.preprocessing.scale * config.settings.pixel_scale
-    preprocessing = replace(weights.preprocessing, scale=scale)
-    pooling = config.chosen("pooling")
-    built = build(network, weights, pooling, preprocessing, config.dtype, config.algorithm)
+    weights = configured_weights(config, network)
+    built = build(network, weights, config.chosen("pooling"), None, config.dtype, config.algorithm)
     return built, f"{network.name}, weights {weights.source}"
 
 

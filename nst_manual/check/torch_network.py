@@ -10,8 +10,8 @@ import numpy as np
 from nst_manual.config import ObjectiveConfig
 from nst_manual.errors import UsageError
 from nst_manual.nets import get_network, rows
-from nst_manual.nets.geometry import parameter_shapes
-from nst_manual.store import default_network, load_weights
+from nst_manual.nn import configured_weights
+from nst_manual.store import default_network
 
 
 def import_torch() -> Any:
@@ -53,20 +53,13 @@ class TorchNetwork:
         self.pooling = config.chosen("pooling")
         network = get_network(config.network or default_network()[0]).covering(layers)
         self.rows = network.rows
-        # without layers there is nothing to read
-        weights = load_weights(
-            config.weights if self.rows else "random",
-            network.name,
-            parameter_shapes(network),
-            config.seed,
-            config.dtype,
-        )
+        weights = configured_weights(config, network)
         self.note = f"{network.name}, weights {weights.source}"
         self.parameters = {name: self._frozen(*arrays) for name, arrays in weights.arrays.items()}
         first = weights.preprocessing
         std = np.asarray(first.std)
         self.reverse = first.order == "BGR"
-        self.factor = self._by_channel(first.scale * config.settings.pixel_scale / std)
+        self.factor = self._by_channel(first.scale / std)
         self.shift = self._by_channel(first.mean / std)
 
     def tensor(self, image: np.ndarray) -> Any:

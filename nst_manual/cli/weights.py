@@ -1,4 +1,4 @@
-"""`weights`: what is bundled, installed and known; download; check a file."""
+"""`weights`: what is bundled, installed and known; download; check a file; convert it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from typing import Annotated
 
 import typer
 
+from nst_manual.nets.preprocessing import PREPROCESSINGS
+
+FORMATS = "HDF5, .pth, .safetensors, .npz, .caffemodel, .onnx, .mat"
+
 
 def add(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Weight files: list them, get them, check one.")
+    group = typer.Typer(no_args_is_help=True, help="Weight files: list them, get them, check or convert one.")
     group.command("list")(list_all)
     group.command("get")(get)
     group.command("check")(check)
+    group.command("convert")(convert)
     app.add_typer(group, name="weights")
 
 
@@ -36,7 +41,12 @@ def list_all(as_json: Annotated[bool, typer.Option("--json", help="Print one JSO
     for row in rows:
         size = f"{row['size'] / 1e6:.0f} MB" if row["size"] else ""
         table.add_row(
-            row["name"], row["network"], row["status"], size, row["path"] or row["url"], row["licence"] or ""
+            row["name"],
+            row["network"] or "",
+            row["status"],
+            size,
+            row["path"] or row["url"],
+            row["licence"] or "",
         )
     console = stdout()
     console.print(table)
@@ -68,7 +78,7 @@ def get(
 
 
 def check(
-    path: Annotated[Path, typer.Argument(help="A weight file.")],
+    path: Annotated[Path, typer.Argument(help=f"A weight file: {FORMATS}.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Read all of a weight file and say what is in it; exit code 4 if it is damaged."""
@@ -84,6 +94,45 @@ def check(
         raise WeightsError(str(path), f"values that are not finite in {', '.join(found['not_finite'])}")
 
 
+def convert(
+    path: Annotated[Path, typer.Argument(help=f"A weight file: {FORMATS}.")],
+    to: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[TO]", help="The new file, .h5.", show_default="NETWORK.h5 among the installed files"
+        ),
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose layers to take.", show_default="that of the file"),
+    ] = None,
+    dtype: Annotated[
+        str, typer.Option(metavar="TYPE", help="float32, float16 (half the size) or float64.")
+    ] = "float32",
+    preprocessing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"What the weights expect of their input: {', '.join(PREPROCESSINGS)}.",
+            show_default="what is known of the file",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a weight file of any format as HDF5 with checksums, which loads without a warning.
+
+    Without TO it becomes the file that is taken for its network.
+    """
+    from nst_manual.cli.console import stdout
+    from nst_manual.store import convert_weights
+
+    found = convert_weights(path, to, network, dtype, preprocessing, replace=force)
+    console = stdout()
+    layers = f"{found['layers']} layers, {'with' if found['top'] else 'without'} the classifier"
+    console.print(f"{found['network']}: {layers}; input {found['input']}", soft_wrap=True, markup=False)
+    console.print(f"{found['path']}, {found['size'] / 1e6:.1f} MB", soft_wrap=True, markup=False)
+
+
 def _print_check(found: dict) -> None:
     from rich.table import Table
 
@@ -91,21 +140,19 @@ def _print_check(found: dict) -> None:
 
     console = stdout()
     layers = Table()
-    for heading in ("layer", "weight (kh, kw, in, out)", "bias", "type"):
+    for heading in ("layer", "weight, as stored", "bias", "type"):
         layers.add_column(heading)
     for name, layer in found["layers"].items():
-        shapes = (" x ".join(str(side) for side in layer[part]) for part in ("weight", "bias"))
+        shapes = (" x ".join(str(side) for side in layer[part] or ()) for part in ("weight", "bias"))
         layers.add_row(name, *shapes, layer["dtype"])
     console.print(layers)
     known = f"known, {found['known']}" if found["known"] else "unknown"
-    pixels = found["preprocessing"]
     for line in (
         f"file       {found['path']}",
         f"format     {found['format']}",
         f"network    {found['network'] or 'unknown'}",
         f"SHA-256    {found['sha256']} ({known})",
-        f"pixels     {pixels['order']}, scale {pixels['scale']:g}, mean {tuple(pixels['mean'])}, "
-        f"std {tuple(pixels['std'])}",
+        f"input      {found['input']}",
         *(f"warning    {warning}" for warning in found["warnings"]),
     ):
         console.print(line, soft_wrap=True, markup=False)

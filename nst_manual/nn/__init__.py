@@ -2,7 +2,7 @@
 
 from nst_manual.nn.avg_pool2d import AvgPool2d
 from nst_manual.nn.batch_norm2d import BatchNorm2d
-from nst_manual.nn.build import build, load_network, runs_as
+from nst_manual.nn.build import build, configured_weights, load_network, runs_as
 from nst_manual.nn.concat import Concat
 from nst_manual.nn.conv2d import Conv2d
 from nst_manual.nn.dropout import Dropout
@@ -37,6 +37,7 @@ __all__ = [
     "Sequential",
     "Softmax",
     "build",
+    "configured_weights",
     "fuse",
     "load_network",
     "runs_as",

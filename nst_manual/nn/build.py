@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from nst_manual.config import ObjectiveConfig
 from nst_manual.errors import unknown_name
 from nst_manual.kernels.conv import AUTO
 from nst_manual.nets import Network, get_network, rows
 from nst_manual.nets.geometry import parameter_shapes
+from nst_manual.nets.preprocessing import CAFFE_BGR, Preprocessing
 from nst_manual.nn.avg_pool2d import AvgPool2d
 from nst_manual.nn.concat import Concat
 from nst_manual.nn.conv2d import Conv2d
@@ -28,7 +31,7 @@ from nst_manual.nn.preprocess import Preprocess
 from nst_manual.nn.relu import ReLU
 from nst_manual.nn.sequential import Sequential
 from nst_manual.nn.softmax import Softmax
-from nst_manual.store import CAFFE_BGR, Preprocessing, Weights, load_weights
+from nst_manual.store import Weights, load_weights
 
 # How `--pooling` replaces the pooling of the table.
 POOLINGS: dict[str, Callable[[rows.MaxPool], Module]] = {
@@ -105,6 +108,18 @@ def build(
     return Sequential(first, *map(make, network.all_rows))
 
 
+def configured_weights(config: ObjectiveConfig, network: Network) -> Weights:
+    """Return the weights of a network that a configuration asks for, pixels scaled as its preset wants it.
+
+    Of a network without layers nothing is read, and nothing need be installed.
+    """
+    source = config.weights if network.rows else "random"
+    shapes = parameter_shapes(network)
+    weights = load_weights(source, network, shapes, config.seed, config.dtype, config.preprocessing)
+    scale = weights.preprocessing.scale * config.settings.pixel_scale
+    return replace(weights, preprocessing=replace(weights.preprocessing, scale=scale))
+
+
 def runs_as(network: Network, x_shape: tuple[int, ...], dtype: str = "float32") -> dict[str, str]:
     """Return layer -> what computes it, without weights: the algorithm, or "in conv1_1" where it is fused.
 
@@ -132,6 +147,7 @@ def load_network(
     top: bool = False,
     pooling: str = "max",
     seed: int = 0,
+    preprocessing: str | Preprocessing | None = None,
 ) -> Sequential:
     """Return a network with its weights, ready for images (N, H, W, 3), RGB, 0..255.
 
@@ -152,11 +168,14 @@ def load_network(
         "max", "max-ceil" or "average".
     seed : int
         Of random weights.
+    preprocessing : str or Preprocessing, optional
+        What the weights expect of their input, by a name of `nst_manual.nets.preprocessing.PREPROCESSINGS`,
+        where the file does not say it.
 
     Raises
     ------
     UsageError
-        Unknown network, layer or pooling.
+        Unknown network, layer, pooling or preprocessing.
     WeightsError
         The file is missing, damaged or not the network's.
     """
@@ -165,5 +184,5 @@ def load_network(
         network = network.upto(upto)
     elif not top:
         network = network.without_top()
-    loaded = load_weights(weights, network.name, parameter_shapes(network), seed, dtype)
+    loaded = load_weights(weights, network, parameter_shapes(network), seed, dtype, preprocessing)
     return build(network, loaded, pooling, dtype=dtype)

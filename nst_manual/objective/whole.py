@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,8 @@ from nst_manual.images import read_image, scale_to, to_network
 from nst_manual.losses import ContentLoss, LossModule, StyleLoss, TotalVariation, capture, gram
 from nst_manual.nets import get_network
 from nst_manual.nets.geometry import layers as geometry
-from nst_manual.nets.geometry import parameter_shapes
-from nst_manual.nn import Sequential, build, fuse
-from nst_manual.store import default_network, load_weights
+from nst_manual.nn import Sequential, build, configured_weights, fuse
+from nst_manual.store import default_network
 
 
 class Objective:
@@ -199,13 +197,8 @@ def _make_network(config: ObjectiveConfig, pictures: list[np.ndarray]) -> tuple[
     network = get_network(name).covering(wanted)
     for picture in pictures:
         geometry(network, picture.shape[:2])  # raises where the picture is too small
-    # without layers there is nothing to read, and nothing that need be installed
-    source = config.weights if network.rows else "random"
-    weights = load_weights(source, network.name, parameter_shapes(network), config.seed, config.dtype)
-    scale = weights.preprocessing.scale * config.settings.pixel_scale
-    preprocessing = replace(weights.preprocessing, scale=scale)
-    pooling = config.chosen("pooling")
-    built = build(network, weights, pooling, preprocessing, config.dtype, config.algorithm)
+    weights = configured_weights(config, network)
+    built = build(network, weights, config.chosen("pooling"), None, config.dtype, config.algorithm)
     return built, "; ".join([note or f"{network.name}, weights {weights.source}", *weights.warnings])
 
 

@@ -10,10 +10,11 @@ with.
 
 from __future__ import annotations
 
+from nst_manual.nets.preprocessing import CAFFE_BGR, Preprocessing
 from nst_manual.store.check import check_weights
 from nst_manual.store.convert import convert_weights
 from nst_manual.store.find import cache_folder, default_network, find_weights, list_weights
-from nst_manual.store.form import CAFFE_BGR, Preprocessing, Weights
+from nst_manual.store.form import Weights
 from nst_manual.store.get import get_weights, known_file
 from nst_manual.store.load import load_weights
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nst_manual.store.form import Preprocessing
+from nst_manual.nets.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ class Archive:
         Where the file says what input it expects.
     network : str or None
         Where the file says its own.
+    verified : bool
+        Whether the file has checksums of its own, strong ones, for all that is read from it.
     warnings : tuple of str
     """
 
@@ -82,4 +84,5 @@ class Archive:
     nodes: tuple[Node, ...] = ()
     preprocessing: Preprocessing | None = None
     network: str | None = None
+    verified: bool = False
     warnings: tuple[str, ...] = field(default_factory=tuple)

@@ -40,8 +40,9 @@ def check_weights(path: str | os.PathLike[str]) -> dict:
     check_file(path)
     identity = identify(path)
     file = str(path)
-    warnings = [] if identity.trusted else [identity.warning or "checksum unknown"]
     with open_archive(path) as archive:
+        sure = identity.trusted or archive.verified
+        warnings = [] if sure and not identity.warning else [identity.warning or "checksum unknown"]
         networks = identify_network(archive)
         found = described(file, archive)
         if not found.sources:

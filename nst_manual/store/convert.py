@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from nst_manual.errors import OutputError, UsageError, WeightsError
-from nst_manual.nets import NETWORKS, get_network
+from nst_manual.nets import NETWORKS, Network, get_network
 from nst_manual.nets.geometry import parameter_shapes
+from nst_manual.nets.preprocessing import Preprocessing
+from nst_manual.store.archive import Archive
 from nst_manual.store.checksum import identify
-from nst_manual.store.form import Preprocessing
+from nst_manual.store.find import cache_folder
 from nst_manual.store.formats import check_file, open_archive
 from nst_manual.store.layouts import Found, find_sources
 from nst_manual.store.layouts import identify as identify_network
@@ -22,23 +23,28 @@ from nst_manual.store.own_hdf5 import write
 
 def convert_weights(
     path: str | os.PathLike[str],
-    to: str | os.PathLike[str],
+    to: str | os.PathLike[str] | None = None,
     network: str | None = None,
     dtype: str = "float32",
     preprocessing: str | Preprocessing | None = None,
+    replace: bool = False,
 ) -> dict:
     """Write a weight file of any format as our own HDF5, with checksums; the old file stays.
 
     Parameters
     ----------
-    path, to : path
-        The file, and where the new one goes; it ends in .h5 or .hdf5, and appears whole or not at all.
+    path : path
+    to : path, optional
+        Where the new file goes; it ends in .h5 or .hdf5, and appears whole or not at all. Without, it becomes
+        the file that is taken for its network: NETWORK.h5 in the cache.
     network : str, optional
         Whose layers to take; without, that of the file.
     dtype : str
         "float32", "float16" (half the size, rounded to 11 bits) or "float64".
     preprocessing : str or Preprocessing, optional
         What the weights expect of their input, where the file does not say it.
+    replace : bool
+        Whether a file that is there may be replaced.
 
     Returns
     -------
@@ -53,15 +59,13 @@ def convert_weights(
     OutputError
         The new file cannot be written, or would replace the old one.
     """
-    path, to = Path(path), Path(to)
+    path = Path(path)
     if dtype not in ("float16", "float32", "float64"):
         raise UsageError("dtype", f"expected float16, float32 or float64, got {dtype!r}")
-    if to.suffix.lower() not in (".h5", ".hdf5"):
-        raise OutputError(str(to), f"expected a name that ends in .h5 or .hdf5, got {to.suffix!r}")
     given = as_preprocessing(preprocessing)
     check_file(path)
-    if to.exists() and to.samefile(path):
-        raise OutputError(str(to), "is the file that is converted", "choose another name")
+    if to is not None:
+        _check_target(path, Path(to), replace)  # before the work
     identity = identify(path)
     with open_archive(path) as archive:
         table = get_network(network or _looks_like(str(path), identify_network(archive)))
@@ -69,14 +73,17 @@ def convert_weights(
         chosen, words = choose_preprocessing(given, identity, found)
         known = identity.known
         source = f"{path.name}, SHA-256 {identity.sha256}" + (f", {known.url}" if known else "")
-        licence = (known.licence if known else "") or ""
-        write(to, _arrays(found, dtype), table.name, chosen, source=source, licence=licence)
+        target = Path(to) if to is not None else _in_cache(table.name)
+        _check_target(path, target, replace)
+        arrays = ((layer, found.read(layer, np.dtype(dtype))) for layer in found.sources)
+        licence = known.licence if known else ""
+        write(target, arrays, table.name, chosen, source=source, licence=licence)
     return {
-        "path": str(to),
+        "path": str(target),
         "network": table.name,
         "top": top,
         "layers": len(found.sources),
-        "size": to.stat().st_size,
+        "size": target.stat().st_size,
         "preprocessing": chosen,
         "input": words,
     }
@@ -92,7 +99,7 @@ def _looks_like(file: str, networks: list[str]) -> str:
     )
 
 
-def _with_top_if_there(file: str, archive, table) -> tuple[Found, bool]:  # noqa: ANN001
+def _with_top_if_there(file: str, archive: Archive, table: Network) -> tuple[Found, bool]:
     """Return the layers with those of the classifier, or without them where they are not all there."""
     try:
         return find_sources(file, archive, table, parameter_shapes(table)), True
@@ -100,6 +107,24 @@ def _with_top_if_there(file: str, archive, table) -> tuple[Found, bool]:  # noqa
         return find_sources(file, archive, table, parameter_shapes(table.without_top())), False
 
 
-def _arrays(found: Found, dtype: str) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
-    for layer in found.sources:
-        yield layer, found.read(layer, np.dtype(dtype))
+def _in_cache(network: str) -> Path:
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(str(folder), f"cannot be made, {error.strerror or error}") from error
+    return folder / f"{network}.h5"
+
+
+def _check_target(path: Path, to: Path, replace: bool) -> None:
+    """Raise `OutputError` unless the new file has the right ending and replaces nothing that is to stay."""
+    if to.suffix.lower() not in (".h5", ".hdf5"):
+        raise OutputError(str(to), f"expected a name that ends in .h5 or .hdf5, got {to.suffix!r}")
+    if to.exists() and to.samefile(path):
+        raise OutputError(str(to), "is the file that is converted", "choose another name")
+    if to.is_dir():
+        raise OutputError(str(to), "is a directory")
+    if to.exists() and not replace:
+        raise OutputError(str(to), "is there already", "--force replaces it")
+    if not to.parent.is_dir():
+        raise OutputError(str(to), "its folder does not exist")

@@ -13,6 +13,13 @@ from nst_manual.store.known import KNOWN
 EXTENSIONS = (".h5", ".hdf5", ".pth", ".pt", ".caffemodel", ".mat", ".onnx", ".safetensors", ".npz")
 
 
+# What `weights/README.md` says at length.
+BUNDLED_LICENCES = {
+    "vgg16.h5": "CC BY 4.0, K. Simonyan and A. Zisserman",
+    "squeezenet.h5": "BSD 2-clause, F. Iandola et al.",
+}
+
+
 def cache_folder() -> Path:
     """Return the folder for downloaded weights, which need not exist.
 
@@ -109,7 +116,7 @@ def list_weights() -> list[dict]:
                     "bundled",
                     path,
                     checksum=f"sha256:{sha256}",
-                    licence="CC BY 4.0",
+                    licence=BUNDLED_LICENCES.get(file),
                 )
             )
     cache = cache_folder()

@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from nst_manual.errors import UsageError
-from nst_manual.store.form import CAFFE_BGR, Shapes, Weights
+from nst_manual.nets.preprocessing import CAFFE_BGR
+from nst_manual.store.form import Shapes, Weights
 
 
 def random_weights(shapes: Shapes, seed: int = 0, dtype: str | np.dtype = "float32") -> Weights:

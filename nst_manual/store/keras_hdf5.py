@@ -100,6 +100,7 @@ def _archive(file: str, opened: h5py.File) -> Archive:
         nodes=() if named else tuple(nodes),
         preprocessing=said_preprocessing(file, said),
         network=str(attribute(opened, "network") or "") or None,
+        verified=sums is not None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nst_manual.store.form import (
+from nst_manual.nets.preprocessing import (
     CAFFE_ALEXNET,
     CAFFE_BGR,
     CAFFE_GOOGLENET,

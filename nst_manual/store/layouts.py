@@ -21,8 +21,9 @@ from nst_manual.kernels import batch_norm
 from nst_manual.nets import NETWORKS, Network, rows
 from nst_manual.nets.geometry import layers as geometry
 from nst_manual.nets.geometry import parameter_shapes
+from nst_manual.nets.preprocessing import Preprocessing
 from nst_manual.store.archive import Archive, Node
-from nst_manual.store.form import Preprocessing, Shapes, check_finite, check_layers, check_shape
+from nst_manual.store.form import Shapes, check_finite, check_layers, check_shape
 from nst_manual.store.naming import MANNERS, Manner, Source, Sources
 
 

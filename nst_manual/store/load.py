@@ -9,9 +9,10 @@ import numpy as np
 
 from nst_manual.errors import UsageError, WeightsError, unknown_name
 from nst_manual.nets import Network
+from nst_manual.nets.preprocessing import CAFFE_BGR, PREPROCESSINGS, Preprocessing
 from nst_manual.store.checksum import Identity, identify
 from nst_manual.store.find import find_weights
-from nst_manual.store.form import CAFFE_BGR, PREPROCESSINGS, Preprocessing, Shapes, Weights
+from nst_manual.store.form import Shapes, Weights
 from nst_manual.store.formats import check_file, open_archive
 from nst_manual.store.he import random_weights
 from nst_manual.store.known import KNOWN
@@ -75,7 +76,7 @@ def load_weights(
     warnings = [*archive.warnings, *found.warnings]
     if identity.warning:
         warnings.insert(0, f"{path}: {identity.warning}")
-    if not identity.trusted:
+    if not identity.trusted and not archive.verified:
         warnings.insert(0, f"{path}: checksum unknown; input {words}")
     return Weights(arrays, taken, os.fspath(path), identity.sha256, tuple(warnings))
 

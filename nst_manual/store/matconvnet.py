@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from nst_manual.errors import WeightsError
+from nst_manual.nets.preprocessing import Preprocessing
 from nst_manual.store.archive import Archive, Tensor
-from nst_manual.store.form import Preprocessing
 from nst_manual.store.mat5 import Cell, Numbers, Struct, open_mat5
 from nst_manual.store.said import said_preprocessing
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from nst_manual.nets import Network, rows
 from nst_manual.nets.googlenet import BATCH_NORM_EPSILON
-from nst_manual.store.form import (
+from nst_manual.nets.preprocessing import (
     CAFFE_ALEXNET,
     CAFFE_BGR,
     CAFFE_GOOGLENET,

@@ -28,9 +28,9 @@ from pathlib import Path
 import numpy as np
 
 from nst_manual.errors import WeightsError
+from nst_manual.nets.preprocessing import Preprocessing
 from nst_manual.store.archive import Archive, Tensor
 from nst_manual.store.damage import damage
-from nst_manual.store.form import Preprocessing
 from nst_manual.store.said import NAMES, said_preprocessing
 
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # with members, without

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ import numpy as np
 
 from nst_manual.atomic import replacing
 from nst_manual.errors import WeightsError
-from nst_manual.store.form import Preprocessing
+from nst_manual.nets.preprocessing import Preprocessing
 from nst_manual.store.hdf5 import attribute
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 FORMAT = "nst_manual weights 1"
 TEXTS = ("format", "network", "order", "source", "licence", "sums")
 NUMBERS = ("mean", "scale", "std")
+SMALL = 1 << 22  # values of an array that is packed as well as can be
 
 
 def own_sums(file: str, opened: h5py.File) -> dict[str, str] | None:
@@ -88,14 +90,22 @@ def write(
     """
     import h5py
 
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    # the format of HDF5 1.10 has checksums in its metadata
+    with replacing(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
         sums = {}
         for layer, pair in arrays:
             group = file.create_group(layer)
             for part, array in zip(("weight", "bias"), pair, strict=True):
                 stored = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-                # times of creation would make every file another one
-                group.create_dataset(part, data=stored, shuffle=True, compression="gzip", track_times=False)
+                group.create_dataset(
+                    part,
+                    data=stored,
+                    chunks=_chunks(stored),
+                    shuffle=True,
+                    compression="gzip",
+                    compression_opts=9 if array.size < SMALL else 4,  # 9 takes ten times as long
+                    track_times=False,  # they would make every file another one
+                )
                 sums[f"{layer}.{part}"] = tensor_sum(array)
         values: dict[str, Any] = {
             "format": FORMAT,
@@ -110,6 +120,14 @@ def write(
         }
         file.attrs.update(values)
         file.attrs["sum"] = _sum(values)
+
+
+def _chunks(array: np.ndarray) -> tuple[int, ...]:
+    """Return the parts in which an array is packed: one position of a kernel, some rows of a matrix."""
+    if array.ndim == 4:
+        return (1, 1, *array.shape[2:])
+    rows = max(1, min(array.shape[0], (1 << 18) // max(1, math.prod(array.shape[1:]))))
+    return (rows, *array.shape[1:])
 
 
 def _sum(values: Mapping[str, Any]) -> str:

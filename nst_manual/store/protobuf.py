@@ -30,6 +30,7 @@ import numpy as np
 from nst_manual.errors import ResourceError, WeightsError
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+_SIZES = {FIXED64: 8, FIXED32: 4}
 MAX_FIELDS = 500_000  # that are looked at in a file, arrays of numbers aside; real ones have some thousands
 MAX_TEXT = 1 << 16  # bytes of a name
 MAX_AXES = 16  # of an array
@@ -112,8 +113,8 @@ class Field:
         self._expect(FIXED32)
         return struct.unpack("<f", self.source.data[self.end - 4 : self.end])[0]
 
-    def integers(self, most: int = MAX_AXES) -> list[int]:
-        """Return the values of a repeated int64, packed or a single one; more than `most` are damage."""
+    def integers(self) -> list[int]:
+        """Return the values of a repeated int64, packed or a single one; more than `MAX_AXES` are damage."""
         if self.wire == VARINT:
             return [signed(self.value)]
         self._expect(LENGTH)
@@ -121,9 +122,9 @@ class Field:
         while at < self.end:
             value, at = self.source.varint(at, self.end)
             found.append(signed(value))
-            if len(found) > most:
+            if len(found) > MAX_AXES:
                 raise self.source.damaged(
-                    f"more than {most} numbers in field {self.number} at byte {self.start}"
+                    f"more than {MAX_AXES} numbers in field {self.number} at byte {self.start}"
                 )
         return found
 
@@ -151,23 +152,18 @@ class Message:
                 raise WeightsError(source.file, f"has more than {MAX_FIELDS} fields")
             tag_at = at
             tag, at = source.varint(at, end)
-            number, wire, value, count = tag >> 3, tag & 7, 0, 1
-            start = at
+            number, wire, start, value, count = tag >> 3, tag & 7, at, 0, 1
+            _check_tag(source, tag, tag_at)
             if wire == VARINT:
                 value, stop = source.varint(at, end)
             elif wire == LENGTH:
                 value, start = source.varint(at, end)
                 stop = start + value
-            elif wire in (FIXED32, FIXED64):
-                size = 4 if wire == FIXED32 else 8
-                stop = at + size
-                if at - tag_at == 1 and stop <= end:
-                    count = _run(source.data, tag_at, end, 1 + size)
-                    stop = tag_at + count * (1 + size)
             else:
-                raise source.damaged(f"no field begins at byte {tag_at}")
-            if not 0 < number < 1 << 29:
-                raise source.damaged(f"no field begins at byte {tag_at}")
+                stop = at + _SIZES[wire]
+                if at - tag_at == 1 and stop <= end:
+                    count = _run(source.data, tag_at, end, 1 + _SIZES[wire])
+                    stop = tag_at + count * (1 + _SIZES[wire])
             if stop > end:
                 raise source.damaged(
                     f"field {number} at byte {tag_at} has {stop - start} bytes, {end - start} are there"
@@ -241,6 +237,11 @@ class Numbers:
         return result
 
 
+def _check_tag(source: Source, tag: int, at: int) -> None:
+    if tag & 7 not in (VARINT, FIXED64, LENGTH, FIXED32) or not 0 < tag >> 3 < 1 << 29:
+        raise source.damaged(f"no field begins at byte {at}")
+
+
 def signed(value: int) -> int:
     """Return what the 64 bits mean as two's complement."""
     return value - (1 << 64) if value >> 63 else value
@@ -299,13 +300,12 @@ def open_message(path: Path) -> Iterator[Message]:
     try:
         with path.open("rb") as stream:
             size = stream.seek(0, 2)
-            if not size:
-                raise WeightsError(file, "is empty", "fetch it again")
-            data = mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ)
+            # An empty file cannot be mapped.
+            data = mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ) if size else None
     except (OSError, ValueError) as error:
-        if isinstance(error, WeightsError):
-            raise
         raise WeightsError(file, f"cannot be read, {getattr(error, 'strerror', None) or error}") from error
+    if data is None:
+        raise WeightsError(file, "is empty", "fetch it again")
     try:
         yield Message(Source(file, data), 0, size)
     except MemoryError as error:
@@ -355,11 +355,10 @@ def top_fields(head: bytes) -> Iterator[tuple[int, int, int, bytes]]:
             if len(head) - at > 20:
                 raise
             return
+        _check_tag(source, tag, at)
         wire = tag & 7
         start = stop if wire == LENGTH else start
-        if wire not in (VARINT, FIXED64, LENGTH, FIXED32) or not 0 < tag >> 3 < 1 << 29:
-            raise source.damaged(f"no field begins at byte {at}")
-        at = stop + {VARINT: 0, FIXED64: 8, LENGTH: value, FIXED32: 4}[wire]
+        at = stop + (value if wire == LENGTH else _SIZES.get(wire, 0))
         yield tag >> 3, wire, value, head[start:at]
 
 

@@ -28,9 +28,9 @@ from typing import BinaryIO
 import numpy as np
 
 from nst_manual.errors import WeightsError
+from nst_manual.nets.preprocessing import Preprocessing
 from nst_manual.store.archive import Archive, Tensor
 from nst_manual.store.damage import damage
-from nst_manual.store.form import Preprocessing
 from nst_manual.store.said import NAMES, said_preprocessing
 
 MAX_HEADER = 4 << 20  # bytes; some 30,000 arrays. As Python objects it takes about twenty times as much

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from nst_manual.errors import WeightsError
-from nst_manual.store.form import Preprocessing
+from nst_manual.nets.preprocessing import Preprocessing
 
 NAMES = ("order", "mean", "scale", "std")
 

@@ -55,7 +55,7 @@ _TEXTS = {
     b"\x8e": ("<Q", None),  # BINBYTES8
 }
 _CONSTANTS = {b"N": None, b"\x88": True, b"\x89": False, b")": ()}
-_PUTS, _GETS = {b"q": "<B", b"r": "<I"}, {b"h": "<B", b"j": "<I"}
+_GETS = {b"h": "<B", b"j": "<I"}
 _TUPLES = {b"\x85": 1, b"\x86": 2, b"\x87": 3}
 _NO_VALUE = object()
 
@@ -209,11 +209,11 @@ class Unpickler:
         del self.stack[start:]
         return values
 
-    def top(self, kind: type) -> Any:
-        """Return the top of the stack, which must be of exactly this type."""
+    def top(self, kind: type | None = None) -> Any:
+        """Return the top of the stack, which stays; it must be of exactly this type, if one is given."""
         (value,) = self.pop(1)
         self.stack.append(value)
-        if type(value) is not kind:
+        if kind is not None and type(value) is not kind:
             raise self.damaged(f"its pickle fills something that is no {kind.__name__}")
         return value
 
@@ -235,15 +235,11 @@ class Unpickler:
 
     def put(self, fmt: str) -> None:
         """BINPUT and LONG_BINPUT."""
-        (value,) = self.pop(1)
-        self.stack.append(value)
-        self.memo[self.number(fmt)] = value
+        self.memo[self.number(fmt)] = self.top()
 
     def memoize(self) -> None:
         """MEMOIZE."""
-        (value,) = self.pop(1)
-        self.stack.append(value)
-        self.memo[len(self.memo)] = value
+        self.memo[len(self.memo)] = self.top()
 
     def extend(self, values: list[Any]) -> None:
         """APPEND and APPENDS."""

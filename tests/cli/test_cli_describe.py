@@ -39,7 +39,7 @@ def test_weights_list_names_the_bundled_file(capfd, tmp_path, monkeypatch):
     assert main(["weights", "list", "--json"]) == 0
     rows = json.loads(capfd.readouterr().out)["weights"]
     bundled = [row for row in rows if row["status"] == "bundled"]
-    assert [row["network"] for row in bundled] == ["vgg16"]
+    assert [row["network"] for row in bundled] == ["vgg16", "squeezenet"]
     assert {"vgg16", "vgg19"} <= {row["name"] for row in rows if row["status"] == "known"}
     assert main(["weights", "list"]) == 0
     assert "bundled" in capfd.readouterr().out

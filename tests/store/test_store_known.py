@@ -180,7 +180,7 @@ def test_default_is_the_first_published_file_then_a_converted_one_then_the_bundl
     for file in ("vgg16.h5", *reversed(files)):  # the one that comes first, last
         (cache / file).write_bytes(DATA)
         assert find.find_weights("vgg16") == cache / file
-    for network in ("alexnet", "alexnet-caffe", "googlenet", "googlenet-caffe", "squeezenet"):
+    for network in ("alexnet", "alexnet-caffe", "googlenet", "googlenet-caffe"):
         assert find.find_weights(network) is None
         (cache / f"{network}.h5").write_bytes(DATA)
         assert find.find_weights(network) == cache / f"{network}.h5"
@@ -196,15 +196,15 @@ def test_default_is_the_first_published_file_then_a_converted_one_then_the_bundl
 
 def test_list_has_every_known_file_and_what_else_is_in_the_cache(cache):
     rows = store.list_weights()
-    assert [row["name"] for row in rows] == ["vgg16-bundled", *KNOWN]
-    assert all(row["status"] == "known" and row["path"] is None for row in rows[1:])
+    assert [row["name"] for row in rows] == ["vgg16-bundled", "squeezenet-bundled", *KNOWN]
+    assert all(row["status"] == "known" and row["path"] is None for row in rows[2:])
     cache.mkdir(parents=True)
     mine = [f"mine{extension}" for extension in find.EXTENSIONS] + ["UPPER.PTH", "googlenet.h5"]
     for name in (*mine, "vgg19.h5.part", "notes.txt", KNOWN["googlenet"].file):
         (cache / name).write_bytes(DATA)
     (cache / "folder.h5").mkdir()
     rows = {row["file"]: row for row in store.list_weights()}
-    assert set(rows) == {"vgg16.h5", *mine} | {known.file for known in KNOWN.values()}
+    assert set(rows) == {"vgg16.h5", "squeezenet.h5", *mine} | {known.file for known in KNOWN.values()}
     installed = {file for file, row in rows.items() if row["status"] == "installed"}
     assert installed == {*mine, KNOWN["googlenet"].file}
     assert rows["googlenet.h5"]["network"] == "googlenet" and rows["mine.pth"]["network"] is None

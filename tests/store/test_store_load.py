@@ -11,6 +11,9 @@ from store_files import SMALL, VGG16, VGG19, make_identity_vgg19, random_arrays,
 
 from nst_manual import store
 from nst_manual.errors import UsageError, WeightsError
+from nst_manual.nets import get_network
+from nst_manual.nets.geometry import parameter_shapes
+from nst_manual.nets.preprocessing import CAFFE_ALEXNET
 from nst_manual.store import find
 from nst_manual.store.known import KNOWN
 
@@ -52,6 +55,18 @@ def test_bundled_vgg16_is_whole_and_the_default():
     np.testing.assert_allclose(bias[:2], [0.73429835, 0.09340367], rtol=2**-11)
     assert kernel.dtype == np.float32 and kernel.flags.c_contiguous and kernel.flags.writeable
     assert store.default_network()[0] == "vgg16" and "weights get vgg19" in store.default_network()[1]
+
+
+def test_bundled_squeezenet_is_whole_and_says_what_it_expects():
+    network = get_network("squeezenet")
+    weights = store.load_weights(None, network, parameter_shapes(network))
+    assert weights.warnings == ()
+    assert weights.preprocessing == CAFFE_ALEXNET
+    assert sum(array.size for pair in weights.arrays.values() for array in pair) == 1_235_496
+    # as the package that it is from has them, to float16's eleven bits
+    kernel, bias = weights.arrays["conv1"]
+    np.testing.assert_allclose(kernel[0, 0, :, 0], [0.25723463, 0.550187, 0.3146835], rtol=2**-11)
+    np.testing.assert_allclose(bias[:3], [-0.01437416, 0.16094312, -0.01655726], rtol=2**-11)
 
 
 def test_bundled_copy_elsewhere_is_known_too(tmp_path):
@@ -154,9 +169,9 @@ def test_cached_file_under_a_published_name_must_be_it(cache):
 
 def test_list():
     rows = store.list_weights()
-    assert [row["status"] for row in rows] == ["bundled"] + ["known"] * len(KNOWN)
+    assert [row["status"] for row in rows] == ["bundled"] * 2 + ["known"] * len(KNOWN)
     assert {"name", "network", "file", "status", "path", "size", "url", "checksum", "licence"} == set(rows[0])
-    assert rows[0]["size"] > 20e6 and rows[1]["path"] is None and rows[1]["url"].startswith("https://")
+    assert rows[0]["size"] > 20e6 and rows[2]["path"] is None and rows[2]["url"].startswith("https://")
 
 
 def test_check_says_what_a_file_is(tmp_path):

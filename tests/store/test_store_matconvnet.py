@@ -11,9 +11,9 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from nst_manual.errors import ResourceError, WeightsError
+from nst_manual.nets.preprocessing import Preprocessing
 from nst_manual.store import mat5, unpack
 from nst_manual.store import matconvnet as reader
-from nst_manual.store.form import Preprocessing
 
 NAMES = ["new", "new_packed", "old", "old_packed"]
 TYPES = {"i1": 1, "u1": 2, "i2": 3, "u2": 4, "i4": 5, "u4": 6, "f4": 7, "f8": 9, "i8": 12, "u8": 13}

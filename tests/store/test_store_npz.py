@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from nst_manual.errors import ResourceError, WeightsError
+from nst_manual.nets.preprocessing import Preprocessing
 from nst_manual.store import npz as reader
-from nst_manual.store.form import Preprocessing
 
 
 def npy(array, version=None):

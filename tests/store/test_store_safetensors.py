@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from nst_manual.errors import ResourceError, WeightsError
+from nst_manual.nets.preprocessing import Preprocessing
 from nst_manual.store import safetensors_file as reader
-from nst_manual.store.form import Preprocessing
 from nst_manual.store.said import said_preprocessing
 
 
