@@ -61,22 +61,14 @@ def reader(path: Path):  # noqa: ANN201 - a module
         )
     for name in READERS:
         module = importlib.import_module(f"nst_manual.store.{name}")
-        if module.matches(head) and _right_zip(name, module, path, head):
+        # two formats are zips, told apart by the names in them
+        if module.matches(head) and (name != "pth" or head[:2] != b"PK" or module.is_pytorch_zip(path)):
             return module
     if any(signature.startswith(head) for signature in SIGNATURES):
         raise WeightsError(str(path), "damaged or truncated, it ends after a few bytes", "fetch it again")
     raise WeightsError(
         str(path), f"is in no format that is known; it begins with {head[:8]!r}", f"known: {KNOWN}"
     )
-
-
-def _right_zip(name: str, module, path: Path, head: bytes) -> bool:  # noqa: ANN001 - a module
-    """Whether a zip is for this reader: two formats are zips, told apart by what is in them."""
-    if name == "pth" and head.startswith(b"PK"):
-        from nst_manual.store.npz import is_npz
-
-        return not is_npz(path)
-    return True
 
 
 def _is_page(head: bytes) -> bool:

@@ -44,18 +44,8 @@ PIECE = 1 << 20
 
 
 def matches(head: bytes) -> bool:
-    """Say whether a file that begins with `head` is a zip or a single .npy; see `is_npz` for which zip."""
+    """Say whether a file that begins with `head` is a zip, or a single .npy (which is refused)."""
     return head.startswith((*ZIP, NPY))
-
-
-def is_npz(path: Path) -> bool:
-    """Say whether this is a zip with a member .npy, and not PyTorch's kind; False if it cannot be read."""
-    try:
-        with damage(str(path)), zipfile.ZipFile(path) as opened:
-            names = opened.namelist()
-    except WeightsError:
-        return False
-    return any(x.endswith(".npy") for x in names) and not any(x.endswith("data.pkl") for x in names)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Which arrays the operations of an ONNX graph take, and how: of the format nothing is read here but names.
+"""Find which arrays the operations of an ONNX graph take, and how; the messages are already read.
 
     Conv (x, weight, bias)                     kernels (out, in / groups, kh, kw)
     Gemm (x, weight, bias)                     a matrix, transB says which way round it stands
