@@ -55,10 +55,13 @@ def tiled_convolutions(draw):
     size = tuple(draw(st.sampled_from([1, 2, 3, 4, 5, 6, 7, 9, 14])) for _ in padding)
     size = tuple(max(side, 3 - 2 * p) for side, p in zip(size, padding, strict=True))
     small = size[0] * size[1] <= 64  # so that the loops end
+    groups = draw(st.sampled_from([1, 1, 2, 3] if small else [1, 2]))
+    most = (5 if small else 2) // groups
     return Conv(
-        x=(draw(st.integers(1, 2)) if small else 1, *size, draw(st.integers(1, 5 if small else 2))),
-        out=draw(st.integers(1, 5 if small else 2)),
+        x=(draw(st.integers(1, 2)) if small else 1, *size, groups * draw(st.integers(1, most))),
+        out=groups * draw(st.integers(1, most)),
         padding=padding,
+        groups=groups,
         bias=draw(st.booleans()),
         band_bytes=draw(st.sampled_from([1, 500, 2**21])),
         seed=draw(st.integers(0, 2**16)),

@@ -13,10 +13,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 import nst_manual as nst
-from nst_manual.images import contact_sheet, save_image
+from nst_manual.images import contact_sheet, read_image, save_image, scale_to
 from nst_manual.samples import CONTENT, DEFAULT_STYLE, sample_path
 from nst_manual.store import find_weights
 
@@ -33,7 +32,10 @@ def main() -> None:
     arguments.add_argument("--weights", action="append", default=[], metavar="NETWORK=FILE")
     given = arguments.parse_args()
     files = dict(item.split("=", 1) for item in given.weights)
-    pictures = [("photograph", pixels(CONTENT)), ("painting", pixels(DEFAULT_STYLE))]
+    pictures = [
+        (words, scale_to(read_image(sample_path(name), words), given.size))
+        for words, name in (("photograph", CONTENT), ("painting", DEFAULT_STYLE))
+    ]
     for network in NETWORKS:
         trained = files.get(network) or find_weights(network)
         for weights in (trained, "random"):
@@ -53,12 +55,6 @@ def main() -> None:
             print(f"{network}, {words}: loss {result.loss:.6g} in {result.seconds:.0f} s", flush=True)
             pictures.append((f"{network}, {words}", np.asarray(result.image)))
     save_image(given.out, contact_sheet(pictures, columns=5))
-
-
-def pixels(name: str) -> np.ndarray:
-    """Return a sample picture (H, W, 3) of uint8."""
-    with Image.open(sample_path(name)) as picture:
-        return np.asarray(picture.convert("RGB"))
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ class Rule:
 
 def _winograd(problem: Problem) -> bool:
     tiles = winograd.tiles(problem.size[0]) * winograd.tiles(problem.size[1])
-    wide = min(problem.w_shape[2:]) >= 16
+    wide = min(problem.w_shape[2], problem.w_shape[3] // problem.geometry[3]) >= 16  # of a group
     return problem.dtype == "float32" and wide and tiles >= 24 and _kernels_fit(winograd, problem)
 
 
@@ -152,7 +152,8 @@ def work_size(name: str, problem: Problem) -> int:
         return 0
     itemsize = np.dtype(problem.dtype).itemsize
     sizes = problem.size, problem.x_shape[1:3]
-    return max(algorithm.work_size(size, problem.w_shape, itemsize) for size in sizes)
+    groups = problem.geometry[3]
+    return max(algorithm.work_size(size, problem.w_shape, groups, itemsize) for size in sizes)
 
 
 def forward_rows(
