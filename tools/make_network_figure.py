@@ -1,6 +1,7 @@
 """Make `docs/networks.jpg`: the sample photograph painted by different networks, pretrained and random.
 
-    python tools/make_network_figure.py [--out FILE] [--size PIXELS] [--iterations NUMBER] [--weights NETWORK=FILE]
+    python tools/make_network_figure.py [--out FILE] [--size PIXELS] [--iterations NUMBER]
+                                        [--weights NETWORK=FILE]...
 
 The preset and the paintings are the same for all; a network has the weights that come with the project, those
 that are installed, or those that are given, and random ones (He et al. 2015) beside them. Half a minute to

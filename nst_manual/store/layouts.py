@@ -24,7 +24,7 @@ from nst_manual.nets.geometry import parameter_shapes
 from nst_manual.nets.preprocessing import Preprocessing
 from nst_manual.store.archive import Archive, Node
 from nst_manual.store.form import Shapes, check_finite, check_layers, check_shape
-from nst_manual.store.naming import MANNERS, Manner, Source, Sources
+from nst_manual.store.naming import MANNERS, Manner, Source, Sources, weighted
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Found:
     archive : Archive
     sources : dict of str to Source
         Of the layers wanted.
+    matrices : frozenset of str
+        Those of them that are matrices here, whatever they are in the file.
     flattened : dict of str to (int, int, int)
         The matrix behind `flatten` -> the features (H, W, C) that it reads.
     preprocessing : Preprocessing or None
@@ -49,6 +51,7 @@ class Found:
     file: str
     archive: Archive
     sources: dict[str, Source]
+    matrices: frozenset[str]
     flattened: dict[str, tuple[int, int, int]]
     preprocessing: Preprocessing | None
     words: str
@@ -56,7 +59,7 @@ class Found:
 
     def shape(self, layer: str) -> tuple[int, ...]:
         """Return the shape of a layer's kernel or matrix in our form, from what the file declares."""
-        return _our_shape(self.archive, self.sources[layer])
+        return _our_shape(self.archive, self.sources[layer], layer in self.matrices)
 
     def read(self, layer: str, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
         """Return kernel or matrix, and bias; raise `WeightsError` for values that are not finite."""
@@ -83,11 +86,10 @@ class Found:
 
     def _turned(self, layer: str, weight: np.ndarray) -> np.ndarray:
         """Return a kernel (kh, kw, in / groups, out) or a matrix (in, out)."""
-        shape = _our_shape(self.archive, self.sources[layer])
-        if self.archive.axes == "HWIO":
-            return weight.reshape(shape)
-        if weight.ndim == 4:
-            return weight.transpose(2, 3, 1, 0)
+        if self.archive.axes == "OIHW" and weight.ndim == 4:
+            weight = weight.transpose(2, 3, 1, 0)
+        if self.archive.axes == "HWIO" or weight.ndim == 4:
+            return weight.reshape(self.shape(layer))
         if layer in self.flattened:
             height, width, channels = self.flattened[layer]
             weight = weight.reshape(-1, channels, height, width).transpose(0, 2, 3, 1).reshape(weight.shape)
@@ -155,7 +157,8 @@ def _found(
 ) -> Found:
     preprocessing = manner.preprocessing(table) if manner else None
     words = f"its layers are named in {manner.name} manner" if manner else "its layers have no names"
-    return Found(file, archive, sources, _flattened(table), preprocessing, words, warnings)
+    matrices = frozenset(row.name for row in weighted(table) if isinstance(row, rows.Linear))
+    return Found(file, archive, sources, matrices, _flattened(table), preprocessing, words, warnings)
 
 
 def identify(archive: Archive) -> list[str]:
@@ -196,14 +199,18 @@ def _there(archive: Archive, sources: list[Source]) -> Source | None:
     return next((source for source in sources if source.weight in archive.tensors), None)
 
 
-def _our_shape(archive: Archive, source: Source) -> tuple[int, ...]:
-    """Return the shape that a kernel or matrix has in our form."""
+def _our_shape(archive: Archive, source: Source, matrix: bool = False) -> tuple[int, ...]:
+    """Return the shape that a kernel or matrix has in our form.
+
+    MatConvNet's matrices are kernels as large as the image, and so are those of networks made fully
+    convolutional: of these, (H W C, out) is the `matrix`.
+    """
     shape = archive.tensors[source.weight].shape
-    if archive.axes == "HWIO":
-        return shape
-    if len(shape) == 4:
-        return (*shape[2:], shape[1], shape[0])
-    return tuple(reversed(shape)) if len(shape) == 2 else shape
+    if archive.axes == "OIHW" and len(shape) == 4:
+        shape = (*shape[2:], shape[1], shape[0])
+    elif archive.axes == "OIHW" and len(shape) == 2:
+        shape = shape[::-1]
+    return (math.prod(shape[:3]), shape[3]) if matrix and len(shape) == 4 else shape
 
 
 def _check_source(
@@ -221,9 +228,7 @@ def _check_source(
         dtype = archive.tensors[name].dtype
         if dtype.kind != "f":
             raise WeightsError(file, f"{name} holds {dtype}, expected float16, float32 or float64")
-    found = _our_shape(archive, source)
-    if len(kernel_shape) == 2 and len(found) == 4 and archive.axes == "HWIO":
-        found = (math.prod(found[:3]), found[3])  # MatConvNet's matrices are kernels as large as the image
+    found = _our_shape(archive, source, len(kernel_shape) == 2)
     check_shape(file, layer, "weight", found, kernel_shape)
     for name in source.tensors[1:]:
         part = "bias" if name == source.bias else "batch normalisation"
