@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -118,6 +119,20 @@ def _in_cache(network: str) -> Path:
 
 def _check_target(path: Path, to: Path, replace: bool) -> None:
     """Raise `OutputError` unless the new file has the right ending and replaces nothing that is to stay."""
+    try:
+        _check_place(path, to, replace)
+    except OutputError:
+        raise
+    except (OSError, ValueError) as error:  # a name that no file can have
+        cause = getattr(error, "strerror", None) or error
+        raise OutputError(str(to), f"cannot be written, {cause}") from error
+
+
+def _check_place(path: Path, to: Path, replace: bool) -> None:
+    """Raise what `_check_target` does, or `OSError` or `ValueError` for names that no file can have."""
+    os.lstat(to.parent)  # raises where `exists` would only say no
+    with contextlib.suppress(FileNotFoundError):
+        os.lstat(to)
     if to.suffix.lower() not in (".h5", ".hdf5"):
         raise OutputError(str(to), f"expected a name that ends in .h5 or .hdf5, got {to.suffix!r}")
     if to.exists() and to.samefile(path):
@@ -126,5 +141,3 @@ def _check_target(path: Path, to: Path, replace: bool) -> None:
         raise OutputError(str(to), "is a directory")
     if to.exists() and not replace:
         raise OutputError(str(to), "is there already", "--force replaces it")
-    if not to.parent.is_dir():
-        raise OutputError(str(to), "its folder does not exist")
