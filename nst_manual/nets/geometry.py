@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -117,13 +118,15 @@ def _layers(network: Network, size: tuple[int, int]) -> list[Layer]:
     return [layer for _, layer in follow(network.all_rows, None, apply, join)]
 
 
+@functools.lru_cache(maxsize=64)
+def _parameter_shapes(network: Network) -> tuple[tuple[str, tuple[Shape, Shape]], ...]:
+    found = (layer for layer in layers(network) if layer.weight_shape is not None)
+    return tuple((layer.name, (layer.weight_shape, layer.weight_shape[-1:])) for layer in found)
+
+
 def parameter_shapes(network: Network) -> dict[str, tuple[Shape, Shape]]:
     """Return layer name -> (weight shape, bias shape) of the layers that have parameters."""
-    return {
-        layer.name: (layer.weight_shape, layer.weight_shape[-1:])
-        for layer in layers(network)
-        if layer.weight_shape is not None
-    }
+    return dict(_parameter_shapes(network))
 
 
 def smallest_size(network: Network) -> int:

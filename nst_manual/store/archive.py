@@ -46,12 +46,15 @@ class Node:
     name : str
     epsilon : float
         Of BatchNorm.
+    behind : str
+        Of BatchNorm: the name of the operation whose output it takes, where that is one of these.
     """
 
     op: str
     tensors: tuple[str, ...]
     name: str = ""
     epsilon: float = 1e-5
+    behind: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class Archive:
         The operations with parameters, in order, where the file has a graph.
     preprocessing : Preprocessing or None
         Where the file says what input it expects.
+    convention : Preprocessing or None
+        What all files of the format expect, where this one does not say it.
     network : str or None
         Where the file says its own.
     verified : bool
@@ -83,6 +88,7 @@ class Archive:
     axes: str = "OIHW"
     nodes: tuple[Node, ...] = ()
     preprocessing: Preprocessing | None = None
+    convention: Preprocessing | None = None
     network: str | None = None
     verified: bool = False
     warnings: tuple[str, ...] = field(default_factory=tuple)

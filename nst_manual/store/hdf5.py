@@ -78,6 +78,7 @@ def walk(
         names, parent = todo.pop()
         if len(names) > MAX_DEPTH:
             raise WeightsError(file, f"has groups within groups more than {MAX_DEPTH} deep")
+        groups = []
         for name in parent:
             if not names and name in skip:
                 continue
@@ -93,7 +94,8 @@ def walk(
             if isinstance(member, h5py.Dataset):
                 yield where, member
             elif isinstance(member, h5py.Group):
-                todo.append((where, member))
+                groups.append((where, member))
+        todo += reversed(groups)  # the first one is next
 
 
 def has_group(group: h5py.Group, name: str) -> bool:

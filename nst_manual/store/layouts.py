@@ -165,7 +165,7 @@ def identify(archive: Archive) -> list[str]:
     """Return the networks whose convolutions these may be; none where no network has all of its own there.
 
     Of several that fit, those with most layers: VGG-19 has every layer of VGG-16. Of these, those with most
-    kernels of the same shape, then of the same size.
+    kernels of the same shape, then of the same size; and of these, the one that the file says.
     """
     best: tuple[int, int, int] = (0, 0, 0)
     names: list[str] = []
@@ -178,7 +178,7 @@ def identify(archive: Archive) -> list[str]:
             best, names = rank, []
         if rank == best and rank[0]:
             names.append(network.name)
-    return names
+    return [archive.network] if archive.network in names else names
 
 
 def _by_name(archive: Archive, table: Network, shapes: Shapes) -> tuple[Manner | None, dict[str, Source]]:
@@ -263,20 +263,25 @@ def _by_order(file: str, archive: Archive, shapes: Shapes) -> dict[str, Source]:
 
 
 def _operations(nodes: tuple[Node, ...]) -> list[tuple[str, Source]]:
-    """Return what is to be called by its number in messages, and the source, of each convolution and matrix.
+    """Return what it is called in messages, and the source, of each operation.
 
-    A batch normalisation belongs to the operation before it.
+    A batch normalisation belongs to the operation whose output it takes. Where it takes another, or that one
+    has a normalisation already, it cannot be folded, and is an operation by itself, which fits no layer of
+    ours.
     """
     found: list[tuple[str, Source]] = []
+    places: dict[str, int] = {}
     for number, node in enumerate(nodes, start=1):
-        if node.op == "BatchNorm" and found:
-            words, before = found[-1]
-            found[-1] = words, Source(before.weight, before.bias, node.tensors, node.epsilon)
-        elif node.op != "BatchNorm":
-            weight, *bias = node.tensors
-            found.append(
-                (node.name or f"{node.op} number {number}", Source(weight, bias[0] if bias else None))
-            )
+        weight, *others = node.tensors
+        place = places.pop(node.behind, None) if node.op == "BatchNorm" else None
+        if place is not None:
+            words, before = found[place]
+            found[place] = words, Source(before.weight, before.bias, node.tensors, node.epsilon)
+            continue
+        if node.op != "BatchNorm":
+            places[node.name] = len(found)
+        words = node.name or f"{node.op} number {number}"
+        found.append((words, Source(weight, others[0] if others else None)))
     return found
 
 

@@ -99,6 +99,7 @@ def choose_preprocessing(
         (found.archive.preprocessing, "as the file says"),
         (identity.known and identity.known.preprocessing, "as published"),
         (identity.named and identity.named.preprocessing, "as of the published file of that name"),
+        (found.archive.convention, f"guessed, as of other files of {found.archive.format}"),
         (found.preprocessing or CAFFE_BGR, f"guessed, since {found.words}; --preprocessing changes it"),
     )
     taken, words = next((preprocessing, words) for preprocessing, words in opinions if preprocessing)

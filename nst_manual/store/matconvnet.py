@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from nst_manual.errors import WeightsError
-from nst_manual.nets.preprocessing import Preprocessing
+from nst_manual.nets.preprocessing import MATCONVNET, Preprocessing
 from nst_manual.store.archive import Archive, Tensor
 from nst_manual.store.mat5 import Cell, Numbers, Struct, open_mat5
 from nst_manual.store.said import said_preprocessing
@@ -63,7 +63,8 @@ def open_archive(path: Path) -> Iterator[Archive]:
         net = _fields(variables.get("net"))  # save("x.mat", "net") instead of its fields
         top = variables if "layers" in variables or net is None else net
         preprocessing = _preprocessing(file, top)
-        yield Archive("MatConvNet", _tensors(file, top.get("layers")), "HWIO", preprocessing=preprocessing)
+        tensors = _tensors(file, top.get("layers"))
+        yield Archive("MatConvNet", tensors, "HWIO", preprocessing=preprocessing, convention=MATCONVNET)
 
 
 def _fields(value: object) -> dict[str, object] | None:

@@ -137,7 +137,7 @@ def _torchvision(network: Network, names: Collection[str]) -> Sources:
     if network.name.startswith("googlenet"):
         return dict(_torchvision_googlenet(network))
     # with batch normalisation, as in vgg16_bn, every convolution has one more module behind it
-    normalised = "features.1.running_mean" in names
+    normalised = any(name.startswith("features.1.") for name in names)  # else it is a ReLU
     found: Sources = {}
     for layer, index in _features(network, normalised).items():
         place = f"features.{index}"

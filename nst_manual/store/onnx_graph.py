@@ -270,7 +270,9 @@ class Graph:
         epsilon = self._attributes(op).get("epsilon", 1e-5)
         if not isinstance(epsilon, float) or not 0 <= epsilon < 1:
             raise self.source.damaged(f"{shown(op.name)} has the epsilon {epsilon}")
-        return Node("BatchNorm", tuple(self._publish(weight) for weight in weights), op.name, epsilon)
+        giver = self._giver.get(op.inputs[0])
+        behind = giver.name if giver and giver.op in ("Conv", "Gemm", "MatMul") else ""
+        return Node("BatchNorm", tuple(self._publish(weight) for weight in weights), op.name, epsilon, behind)
 
     def _publish(self, weight: _Weight) -> str:
         """Put the array among the tensors as the operation takes it; return its name there."""

@@ -375,6 +375,36 @@ def test_kernels_as_large_as_the_image_become_matrices():
         read_one(archive(tensors, "HWIO"), "fc6", (9216, 3), "alexnet")
 
 
+def test_batch_normalisation_behind_something_else_is_not_folded():
+    """A ReLU between, or a second normalisation: what the file computes is not what the table does."""
+    kernel, norm = draw(4, 3, 3, 3), [draw(4) for _ in range(3)] + [np.abs(draw(4))]
+    tensors = {"k": given(kernel), "b": given(draw(4))} | {f"n{i}": given(x) for i, x in enumerate(norm)}
+    names = tuple(f"n{i}" for i in range(4))
+    conv = Node("Conv", ("k", "b"), "first")
+    shapes = {"conv1_1": ((3, 3, 3, 4), (4,)), "conv1_2": ((3, 3, 4, 4), (4,))}
+    for nodes in (
+        [conv, Node("BatchNorm", names, "norm", behind="relu")],
+        [
+            conv,
+            Node("BatchNorm", names, "norm", behind="first"),
+            Node("BatchNorm", names, "again", behind="first"),
+        ],
+    ):
+        made = Archive("made", tensors, nodes=tuple(nodes))
+        with pytest.raises(
+            WeightsError, match=r"taken in order (norm|again) would be conv1_2, of shape \(4,\)"
+        ):
+            find_sources("x", made, "vgg16", shapes)
+
+
+def test_a_normalised_network_without_a_mean_is_refused():
+    kernel = draw(4, 3, 3, 3)
+    tensors = {"features.0.weight": given(kernel), "features.0.bias": given(draw(4))}
+    tensors |= {f"features.1.{part}": given(np.abs(draw(4))) for part in ("weight", "bias", "running_var")}
+    with pytest.raises(WeightsError, match="conv1_1.*there is no features.1.running_mean"):
+        find_sources("x", Archive("made", tensors), "vgg16", {"conv1_1": ((3, 3, 3, 4), (4,))})
+
+
 # -- what is wrong with a layer ------------------------------------------------------------------------------
 
 

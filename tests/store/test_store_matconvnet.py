@@ -388,3 +388,20 @@ def test_a_file_that_shrinks_and_no_memory(tmp_path, monkeypatch, name):
         monkeypatch.setattr(np, "frombuffer", full)
         with pytest.raises(ResourceError):
             archive.tensors["fc6.bias"].read()
+
+
+def test_without_a_mean_the_input_is_guessed_as_all_of_the_format_are(tmp_path):
+    from nst_manual import store
+    from nst_manual.nets.preprocessing import MATCONVNET
+
+    kernel = np.random.default_rng(0).standard_normal((3, 3, 3, 4)).astype("f4")
+    weights, layers = np.empty((1, 2), object), np.empty((1, 1), object)
+    weights[0, 0], weights[0, 1] = kernel, np.zeros((1, 4), "f4")
+    layer = np.zeros((1, 1), [(name, object) for name in ("name", "type", "weights")])
+    layer[0, 0] = ("conv1_1", "conv", weights)
+    layers[0, 0] = layer
+    savemat(tmp_path / "x.mat", {"layers": layers})
+    found = store.load_weights(tmp_path / "x.mat", "vgg16", {"conv1_1": ((3, 3, 3, 4), (4,))})
+    np.testing.assert_array_equal(found.arrays["conv1_1"][0], kernel)
+    assert found.preprocessing == MATCONVNET
+    assert any("guessed, as of other files of MatConvNet" in warning for warning in found.warnings)
