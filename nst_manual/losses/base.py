@@ -25,6 +25,7 @@ class LossModule(Module):
 
     passes_through = True
     needs_output = False
+    reported = True  # whether it has a loss of its own; half of a pair has none
     in_place = False
 
     def __init__(self, weight: float = 1.0) -> None:

@@ -6,14 +6,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loss_reference import assert_every_element, assert_value, gradient_of, tv_absolute, tv_squared
 
+from nst_manual.check import gradcheck
 from nst_manual.losses import TotalVariation
 
-FORMS = {"absolute": tv_absolute, "squared": tv_squared}
-both_forms = pytest.mark.parametrize("form", FORMS)
+EPS = 1e-4  # of the isotropic form, squared units
+
+
+def tv_isotropic(x):
+    """The length of the two differences, over the pixels that have a neighbour below and one on the right."""
+    value = 0.0
+    for n, h, w, c in np.ndindex(x.shape):
+        if h + 1 < x.shape[1] and w + 1 < x.shape[2]:
+            d, e = x[n, h + 1, w, c] - x[n, h, w, c], x[n, h, w + 1, c] - x[n, h, w, c]
+            value += np.sqrt(d**2 + e**2 + EPS)
+    return value
+
+
+FORMS = {"absolute": tv_absolute, "squared": tv_squared, "isotropic": tv_isotropic}
+every_form = pytest.mark.parametrize("form", FORMS)
+both_forms = pytest.mark.parametrize("form", ["absolute", "squared"])
 shapes = st.tuples(st.integers(1, 2), st.integers(1, 5), st.integers(1, 5), st.integers(1, 3))
 
 
-@both_forms
+@every_form
 @given(shapes, st.integers(0, 99))
 def test_value_is_that_of_plain_loops(form, shape, seed):
     x = np.random.default_rng(seed).standard_normal(shape)
@@ -68,3 +83,67 @@ def test_one_row_and_one_column():
         # no pixel has both neighbours
         assert not gradient_of(squared, x).any()
         assert squared.loss == 0
+
+
+@every_form
+@pytest.mark.parametrize("seed", range(3))
+def test_gradient(form, seed):
+    x = np.random.default_rng(seed).standard_normal((1, 4 + seed, 7, 3))
+    report = gradcheck(TotalVariation(1.7, form), x, seed=seed)
+    assert report.passed, report
+
+
+def test_isotropic_gradient_in_a_flat_picture_and_with_few_values():
+    x = (
+        np.random.default_rng(0).integers(0, 2, (2, 5, 6, 2)).astype(float)
+    )  # a quarter of the pixels are flat
+    assert_every_element(TotalVariation(0.7, "isotropic"), x)
+    module = TotalVariation(0.7, "isotropic")
+    assert not gradient_of(module, np.full((1, 4, 5, 3), 77.0)).any()
+    assert module.loss == pytest.approx(0.7 * 3 * 4 * 3 * EPS**0.5, rel=1e-12)
+
+
+def test_pytorch_computes_the_isotropic_form_alike():
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(2).standard_normal((1, 6, 9, 3))
+    leaf = torch.tensor(x).requires_grad_()
+    inner = leaf[:, :-1, :-1]
+    loss = 1.7 * torch.sqrt((leaf[:, 1:, :-1] - inner) ** 2 + (leaf[:, :-1, 1:] - inner) ** 2 + EPS).sum()
+    loss.backward()
+    module = TotalVariation(1.7, "isotropic")
+    np.testing.assert_allclose(gradient_of(module, x), leaf.grad.numpy(), rtol=0, atol=1e-13)
+    assert module.loss == pytest.approx(loss.item(), rel=1e-13)
+
+
+def test_a_slanting_edge_costs_its_length():
+    rows, columns = np.mgrid[:257, :257]
+    edges = {
+        "upright": columns - 128,
+        "slanting": (rows - columns) / 2**0.5,
+    }  # distance from the edge, pixels
+
+    def ratio(form):
+        # soft edges: the differences of a hard slanting one lie at two pixels or at one, by its side
+        losses = {
+            name: TotalVariation(form=form).measure(255 * np.clip(0.5 + d / 12, 0, 1)[None, ..., None])
+            for name, d in edges.items()
+        }
+        return losses["slanting"] / losses["upright"]
+
+    # the diagonal is sqrt(2) as long; along the axes its two differences are another sqrt(2) together
+    assert ratio("isotropic") == pytest.approx(2**0.5, rel=0.03)
+    assert ratio("absolute") == pytest.approx(2, rel=0.03)
+
+
+def test_the_isotropic_form_of_one_row_and_in_float32():
+    module = TotalVariation(form="isotropic")
+    for shape in [(1, 1, 3, 1), (1, 3, 1, 1), (1, 1, 1, 1)]:
+        assert not gradient_of(module, np.arange(shape[1] * shape[2]).astype(float).reshape(shape)).any()
+        assert module.loss == 0
+    x = np.random.default_rng(0).uniform(0, 255, (1, 9, 8, 3)).astype(np.float32)
+    expected = gradient_of(module, x.astype(float))
+    loss = module.loss
+    dx = gradient_of(module, x)
+    assert dx.dtype == np.float32
+    assert module.loss == pytest.approx(loss, rel=1e-6)
+    assert np.linalg.norm(dx - expected) <= 1e-6 * np.linalg.norm(expected)
