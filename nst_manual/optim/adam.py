@@ -6,12 +6,16 @@ x = x - rate  m / (1 - b1^t)  /  (sqrt(v / (1 - b2^t)) + epsilon)
 
 from __future__ import annotations
 
-import numpy as np
+import math
+from typing import Any
 
-from nst_manual.optim.base import Function, OnIteration, Result, nothing
+from nst_manual.backend import array_module
+from nst_manual.optim.bounds import Bounds
+from nst_manual.optim.first_order import FirstOrder, checked
+from nst_manual.optim.schedule import Schedule
 
 
-class Adam:
+class Adam(FirstOrder):
     """Steps of about `rate` in every pixel, whatever the scale of the loss.
 
     Parameters
@@ -21,23 +25,29 @@ class Adam:
     betas : (float, float)
         Decay of the averages of gradient and squared gradient.
     epsilon : float
+    bounds, schedule
+        As `FirstOrder`.
     """
 
-    def __init__(
-        self, rate: float = 1.0, betas: tuple[float, float] = (0.9, 0.999), epsilon: float = 1e-8
-    ) -> None:
-        self.rate, self.betas, self.epsilon = rate, betas, epsilon
+    name, memory = "Adam", ("m", "v")
 
-    def minimize(
-        self, f: Function, x: np.ndarray, iterations: int, on_iteration: OnIteration = nothing
-    ) -> Result:
-        """Take that many steps; one evaluation each."""
-        b1, b2 = self.betas
-        m, v = np.zeros_like(x), np.zeros_like(x)
-        for t in range(1, iterations + 1):
-            _, g = f(x)
-            m = b1 * m + (1 - b1) * g
-            v = b2 * v + (1 - b2) * g**2
-            x = x - self.rate * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + self.epsilon)
-            on_iteration(t, x)
-        return Result(x, iterations)
+    def __init__(
+        self,
+        rate: float = 1.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        bounds: Bounds | None = None,
+        schedule: Schedule | None = None,
+    ) -> None:
+        super().__init__(rate, bounds, schedule)
+        self.betas = tuple(checked(self.name, "beta", beta, zero=True) for beta in betas)
+        self.epsilon = checked(self.name, "epsilon", epsilon, math.inf, zero=True)
+        self.m: Any = None
+        self.v: Any = None
+
+    def _step(self, gradient: Any, rate: float) -> Any:
+        (b1, b2), t, g = self.betas, self._done, gradient
+        self.m = b1 * self.m + (1 - b1) * g
+        self.v = b2 * self.v + (1 - b2) * g**2
+        root = array_module(g).sqrt(self.v / (1 - b2**t))
+        return rate * (self.m / (1 - b1**t)) / (root + self.epsilon)

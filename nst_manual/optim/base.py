@@ -3,18 +3,27 @@
     f(x) -> (loss, gradient)        loss a float, gradient shaped as x
 
 `on_iteration(iteration, x)` is called after every iteration, counted from 1; it may keep x only as a copy.
+`stop(iteration, loss)` is asked after it, with the last loss that the iteration evaluated; it says why to end
+there, or "" to go on. See `progress.NoProgress`.
+
+An optimiser with a `state` goes on from it as if it had never stopped, to the bit: `restore(state)`, then
+`minimize` from state["x"]. A state is arrays and numbers, such as a file holds. It serves one run; without it
+each run begins anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from nst_manual.errors import UsageError
+
 Function = Callable[[np.ndarray], tuple[float, np.ndarray]]
 OnIteration = Callable[[int, np.ndarray], None]
+Stop = Callable[[int, float], str]
 
 
 @dataclass(frozen=True)
@@ -35,11 +44,47 @@ class Result:
 
 
 class Optimizer(Protocol):
-    """The one method that all optimisers have."""
+    """The methods that all optimisers have."""
 
-    def minimize(self, f: Function, x: np.ndarray, iterations: int, on_iteration: OnIteration) -> Result:
+    def minimize(
+        self, f: Function, x: np.ndarray, iterations: int, on_iteration: OnIteration, stop: Stop
+    ) -> Result:
         """Minimise f from x."""
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next iteration depends on, copied."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Let the next `minimize`, from the state's x, go on from there."""
 
 
 def nothing(iteration: int, x: np.ndarray) -> None:
     """Do nothing: the default of `on_iteration`."""
+
+
+def never(iteration: int, loss: float) -> str:
+    """Go on: the default of `stop`."""
+    return ""
+
+
+def stopped(iteration: int, iterations: int, loss: float, stop: Stop) -> str:
+    """Ask `stop`, and return the message with which to end; the last iteration ends without one."""
+    why = stop(iteration, loss)
+    return f"stopped after {iteration} iterations: {why}" if why and iteration < iterations else ""
+
+
+def check_restored(name: str, x: Any, restored: Any) -> None:
+    """Raise `UsageError` where a run begins elsewhere than at the point of the restored state."""
+    if x.shape != restored.shape or x.dtype != restored.dtype or not bool((x == restored).all()):
+        raise UsageError(name, "expected to go on from the point of the restored state")
+
+
+def check_keys(name: str, state: dict[str, Any], keys: Iterable[str]) -> None:
+    """Raise `UsageError` for a state that another kind of optimiser made."""
+    if missing := [key for key in keys if key not in state]:
+        raise UsageError(name, f"the state is another optimiser's, it has no {', '.join(missing)}")
+
+
+def no_state(name: str) -> UsageError:
+    """Return the error for a state that is asked for too early."""
+    return UsageError(name, "there is no state before the first iteration")

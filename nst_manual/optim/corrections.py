@@ -95,22 +95,48 @@ class Corrections:
         self.order.append(row)
         return True
 
-    def multiply(self, q: Any) -> None:
-        """Replace q (n,) by H q, in place; without pairs H is the identity."""
-        if not self.order:
+    def multiply(self, q: Any, free: Any = None) -> None:
+        """Replace q (n,) by H q, in place; without pairs H is the identity.
+
+        Parameters
+        ----------
+        q : array (n,)
+        free : array (n,) of bool, optional
+            The variables that may move. H is then that of the pairs' parts in them (pairs whose parts have no
+            positive curvature are left out), and q, which is zero in the others, stays so there.
+        """
+        order, curvature, scale = self.order, self.curvature, self.scale
+        if free is not None:
+            order, curvature, scale = self._restricted(free)
+        if not order:
             return
         a = {}
-        for i in reversed(self.order):
-            a[i] = dot(self.s[i], q) / self.curvature[i]
-            self._add_multiple(q, -a[i], self.y[i])
-        q *= self.scale
-        for i in self.order:
-            b = dot(self.y[i], q) / self.curvature[i]
-            self._add_multiple(q, a[i] - b, self.s[i])
+        for i in reversed(order):
+            a[i] = dot(self.s[i], q) / curvature[i]
+            self._add_multiple(q, -a[i], self.y[i], free)
+        q *= scale
+        for i in order:
+            b = dot(self.y[i], q) / curvature[i]
+            self._add_multiple(q, a[i] - b, self.s[i], free)
 
-    def _add_multiple(self, q: Any, factor: float, row: Any) -> None:
-        """Add factor * row to q without allocating."""
+    def _restricted(self, free: Any) -> tuple[list[int], dict[int, float], float]:
+        """Return order, curvature and scale of the pairs' parts in the free variables."""
+        curvature, scale = {}, 1.0
+        part = self._scratch
+        for i in self.order:
+            array_module(part).multiply(self.s[i], free, out=part)
+            found, length = dot(part, self.y[i]), dot(part, part)
+            array_module(part).multiply(self.y[i], free, out=part)
+            square = dot(part, part)
+            if found > LEAST_CURVATURE * math.sqrt(length * square):
+                curvature[i], scale = found, found / square
+        return list(curvature), curvature, scale
+
+    def _add_multiple(self, q: Any, factor: float, row: Any, free: Any = None) -> None:
+        """Add factor * row to q without allocating, where it is free."""
         array_module(q).multiply(row, factor, out=self._scratch)
+        if free is not None:
+            self._scratch *= free
         q += self._scratch
 
     def state(self) -> dict[str, Any]:

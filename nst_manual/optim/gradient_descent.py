@@ -1,38 +1,161 @@
-"""Gradient descent as the first page of every course has it."""
+"""Gradient descent as the first page of every course has it; with a search for the rate, if wanted.
+
+x' = P(x - rate g)               P onto the bounds, if there are any
+
+Backtracking: the rate is halved until the step earns a share of what the slope promises,
+
+f(x') <= f(x) + C1 g . (x' - x)
+
+(L. Armijo, "Minimization of functions having Lipschitz continuous first partial derivatives", Pacific Journal
+of Mathematics 1966; along the projected path D. Bertsekas, "On the Goldstein-Levitin-Polyak gradient
+projection method", IEEE Transactions on Automatic Control 1976, equation 13).
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from nst_manual.optim.base import Function, OnIteration, Result, nothing
+from nst_manual.backend import array_module
+from nst_manual.errors import UsageError
+from nst_manual.optim.base import (
+    Function,
+    OnIteration,
+    Result,
+    Stop,
+    check_keys,
+    check_restored,
+    never,
+    no_state,
+    nothing,
+    stopped,
+)
+from nst_manual.optim.bounds import Bounds, project
+from nst_manual.optim.corrections import dot
+from nst_manual.optim.first_order import FirstOrder, first_rate
+from nst_manual.optim.schedule import Schedule
 
-# Pixel values 0..255. Ten times as much diverges from a start of noise, whose first gradient is small.
-FIRST_STEP = 0.1
+C1 = 1e-4
+
+# The first rate of a search moves pixels so far (root mean square): one too long costs an evaluation or
+# three, one too short a dozen iterations.
+FIRST_STEP = 8.0
+
+# A rate that is good at once is tried at so many times itself next.
+GROWTH = 2.0
+
+# 2^-40 of a step is below the rounding of float32, from wherever one starts.
+MOST_EVALUATIONS = 40
 
 
-class GradientDescent:
+class GradientDescent(FirstOrder):
     """x' = x - rate dx.
 
     Parameters
     ----------
     rate : float, optional
         Pixel values a unit of gradient. What is right depends on the scale of the loss and on the size of the
-        image: with one too large the loss grows. Without, the rate with which the very first step moves
-        pixels by FIRST_STEP (root mean square); it is kept from then on, and stands in the attribute `rate`.
+        image: with one too large the loss grows. Without, as `FirstOrder`.
+        With backtracking: the first to be tried; without, that with which pixels move by FIRST_STEP.
+    bounds, schedule
+        As `FirstOrder`.
+    backtracking : bool
+        Search for the rate in each iteration: the loss never grows.
+
+    Raises
+    ------
+    UsageError
+        A schedule, where the rate is searched for.
     """
 
-    def __init__(self, rate: float | None = None) -> None:
-        self.rate = rate
+    name = "gradient descent"
+
+    def __init__(
+        self,
+        rate: float | None = None,
+        bounds: Bounds | None = None,
+        schedule: Schedule | None = None,
+        backtracking: bool = False,
+    ) -> None:
+        super().__init__(rate, bounds, schedule)
+        if backtracking and schedule is not None:
+            raise UsageError(self.name, "backtracking finds the rate, a schedule would have no effect")
+        self.backtracking = backtracking
+        self._loss = 0.0
+        self._gradient: Any = None
+        self._trial = 0.0  # the rate that the next search begins with
 
     def minimize(
-        self, f: Function, x: np.ndarray, iterations: int, on_iteration: OnIteration = nothing
+        self,
+        f: Function,
+        x: Any,
+        iterations: int,
+        on_iteration: OnIteration = nothing,
+        stop: Stop = never,
     ) -> Result:
-        """Take that many steps; one evaluation each."""
+        """Take that many steps; one evaluation each, with backtracking about 1.5.
+
+        Raises
+        ------
+        UsageError
+            A state was restored, and x is not the point at which it was taken.
+        """
+        if not (self.backtracking and iterations):
+            return super().minimize(f, x, iterations, on_iteration, stop)
+        x = project(x, self.bounds)
+        if self._restored:
+            self._restored = False
+            check_restored(self.name, x, self._x)
+        else:
+            self._keep(x, *f(x))
+            self._trial = first_rate(self._gradient, FIRST_STEP) if self.rate is None else self.rate
         for iteration in range(1, iterations + 1):
-            _, gradient = f(x)
-            if self.rate is None:
-                size = float(np.sqrt(np.mean(gradient.astype(np.float64) ** 2)))
-                self.rate = FIRST_STEP / size if size else 0.0
-            x = x - self.rate * gradient
-            on_iteration(iteration, x)
-        return Result(x, iterations)
+            if not self._descend(f):
+                message = f"gradient descent found no lower point after {iteration - 1} iterations"
+                return Result(self._x, iteration - 1, message)
+            on_iteration(iteration, self._x)
+            if message := stopped(iteration, iterations, self._loss, stop):
+                return Result(self._x, iteration, message)
+        return Result(self._x, iterations)
+
+    def state(self) -> dict[str, Any]:
+        """Return what `FirstOrder.state` does; with backtracking also the last loss and gradient."""
+        if not self.backtracking:
+            return super().state()
+        if self._x is None:
+            raise no_state(self.name)
+        x, gradient = self._x.copy(), self._gradient.copy()
+        return {"x": x, "rate": self._trial, "loss": self._loss, "gradient": gradient}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state; raises as `FirstOrder.restore` does."""
+        if not self.backtracking:
+            super().restore(state)
+            return
+        check_keys(f"{self.name} with backtracking", state, ("x", "rate", "loss", "gradient"))
+        self._x, self._gradient = state["x"].copy(), state["gradient"].copy()
+        self._loss, self._trial = float(state["loss"]), float(state["rate"])
+        self._restored = True
+
+    def _step(self, gradient: Any, rate: float) -> Any:
+        return rate * gradient
+
+    def _keep(self, x: Any, loss: float, gradient: Any) -> None:
+        """Keep where we are; the gradient may be a buffer of f's."""
+        self._x, self._loss = x, loss
+        self._gradient = array_module(x).array(gradient, x.dtype)
+
+    def _descend(self, f: Function) -> bool:
+        """Take one step; return False, and stay, where none is found."""
+        trial = self._trial
+        for tried in range(MOST_EVALUATIONS):
+            x = project(self._x - trial * self._gradient, self.bounds)
+            slope = dot(self._gradient.reshape(-1), (x - self._x).reshape(-1))
+            if not slope < 0:  # a gradient of zero, or one that points out of the bounds, or rounding
+                return False
+            loss, gradient = f(x)
+            if loss <= self._loss + C1 * slope:
+                self._keep(x, loss, gradient)
+                self._trial = trial if tried else trial * GROWTH
+                return True
+            trial /= 2
+        return False

@@ -4,6 +4,16 @@ J. Nocedal, S. Wright, Numerical Optimization, 2nd edition, algorithm 7.5).
 d = -H g          H from the last corrections (`corrections.py`)
 x' = x + t d      t from a line search that starts at 1 (`line_search.py`)
 
+With bounds, low <= x <= high, it is a projected quasi-Newton method (D. Bertsekas, "Projected Newton methods
+for optimization problems with simple constraints", SIAM Journal on Control and Optimization 1982; with
+limited memory M. Schmidt, D. Kim, S. Sra, "Projected Newton-type methods in machine learning", 2011):
+
+d = -H g          in the variables that are free, with the H of the corrections' parts in them; 0 in those
+                  that stand at a bound and would leave it, by -g or by d
+x' = P(x + t d)   t from a search along that path with its bends (`weak_wolfe.py`)
+
+Differs from Bertsekas in that a variable is held at its bound only, not within a small distance of it.
+
 Vectors are in the type of the image and stay where it lives; what is summed over pixels is in float64.
 """
 
@@ -15,10 +25,22 @@ from typing import Any
 import numpy as np
 
 from nst_manual.backend import array_module
-from nst_manual.errors import UsageError
-from nst_manual.optim.base import Function, OnIteration, Result, nothing
+from nst_manual.optim.base import (
+    Function,
+    OnIteration,
+    Result,
+    Stop,
+    check_keys,
+    check_restored,
+    never,
+    no_state,
+    nothing,
+    stopped,
+)
+from nst_manual.optim.bounds import Bounds, check_bounds, outward, project
 from nst_manual.optim.corrections import Corrections, dot
 from nst_manual.optim.line_search import strong_wolfe
+from nst_manual.optim.weak_wolfe import weak_wolfe
 
 # Pixel values 0..255, root mean square: the first step to be tried where there are no corrections yet. The
 # gradient alone says nothing about length: it grows with the weights of the losses. Measured at 96 and 128
@@ -34,14 +56,17 @@ class LBFGS:
     ----------
     history : int
         Corrections kept: pairs of steps and gradient differences, each as large as two images.
+    bounds : (float, float), optional
+        Of every element of x; no point outside is evaluated. The start is projected.
     """
 
     # Steps of one without a search, as neural-style takes them, are no cheaper and came less far; see
     # tools/compare_optimizers.py, which also has them.
     search = staticmethod(strong_wolfe)
+    bent_search = staticmethod(weak_wolfe)  # with bounds
 
-    def __init__(self, history: int = 10) -> None:
-        self.history = history
+    def __init__(self, history: int = 10, bounds: Bounds | None = None) -> None:
+        self.history, self.bounds = history, check_bounds(bounds)
         self._x: Any = None  # as the caller shaped it; all else is flat
         self._loss = math.nan
         self._gradient: Any = None
@@ -50,7 +75,12 @@ class LBFGS:
         self._restored = False
 
     def minimize(
-        self, f: Function, x: np.ndarray, iterations: int, on_iteration: OnIteration = nothing
+        self,
+        f: Function,
+        x: np.ndarray,
+        iterations: int,
+        on_iteration: OnIteration = nothing,
+        stop: Stop = never,
     ) -> Result:
         """Iterate; about 1.1 evaluations each.
 
@@ -62,17 +92,20 @@ class LBFGS:
         UsageError
             A state was restored, and x is not the point at which it was taken.
         """
+        x = project(x, self.bounds)
         if not iterations:
             return Result(x, 0)
         self._begin(f, x)
         for done in range(iterations):
             while not self._advance(f):
                 if not self._corrections:
-                    why = "the line search failed" if self._gradient.any() else "the gradient is zero"
+                    why = self._why()
                     message = f"L-BFGS found no lower point after {done} iterations ({why})"
                     return Result(self._x, done, message)
                 self._corrections.clear()
             on_iteration(done + 1, self._x)
+            if message := stopped(done + 1, iterations, self._loss, stop):
+                return Result(self._x, done + 1, message)
         return Result(self._x, iterations)
 
     def state(self) -> dict[str, Any]:
@@ -87,7 +120,7 @@ class LBFGS:
             There has been no iteration.
         """
         if self._x is None:
-            raise UsageError("L-BFGS", "there is no state before the first iteration")
+            raise no_state("L-BFGS")
         return {
             "x": self._x.copy(),
             "loss": self._loss,
@@ -101,8 +134,9 @@ class LBFGS:
         Raises
         ------
         UsageError
-            The state holds more corrections than this optimiser keeps.
+            The state is another optimiser's, or holds more corrections than this one keeps.
         """
+        check_keys("L-BFGS", state, ("x", "loss", "gradient", "s", "y"))
         self._x, self._loss = state["x"].copy(), float(state["loss"])
         self._gradient = state["gradient"].copy()
         self._direction = array_module(self._x).empty_like(self._gradient)
@@ -115,9 +149,7 @@ class LBFGS:
         xp = array_module(x)
         if self._restored:
             self._restored = False
-            same = x.shape == self._x.shape and x.dtype == self._x.dtype and bool((x == self._x).all())
-            if not same:
-                raise UsageError("L-BFGS", "expected to go on from the point of the restored state")
+            check_restored("L-BFGS", x, self._x)
             return
         loss, gradient = f(x)
         self._x, self._loss = x, loss
@@ -127,13 +159,7 @@ class LBFGS:
 
     def _advance(self, f: Function) -> bool:
         """Take one step; return False, and stay, where none is found."""
-        direction = self._direction
-        direction[...] = self._gradient
-        if self._corrections:
-            self._corrections.multiply(direction)
-            direction *= -1.0
-        else:
-            direction *= -self.first_scale(self._gradient)
+        direction = self._downhill()
         slope = dot(self._gradient, direction)
         if not slope < 0:  # rounding, or a gradient that is zero
             return False
@@ -143,11 +169,15 @@ class LBFGS:
             nonlocal tried
             x = direction * step  # a new array each time: f and its caller may keep it
             x += self._x.reshape(-1)
-            loss, gradient = f(x.reshape(self._x.shape))
-            tried = x, loss, gradient.reshape(-1)
-            return loss, dot(tried[2], direction)
+            inside = project(x, self.bounds)
+            loss, gradient = f(inside.reshape(self._x.shape))
+            tried = inside, loss, gradient.reshape(-1)
+            # a variable that has come to its bound moves no more: it has no part in the slope of the path
+            moving = direction if inside is x else direction * (inside == x)
+            return loss, dot(tried[2], moving)
 
-        if self.search(along, self._loss, slope) is None:
+        search = self.search if self.bounds is None else self.bent_search
+        if search(along, self._loss, slope) is None:
             return False
         # the last point tried is the one found; direction and old gradient are done with, and lend their room
         x, self._loss, gradient = tried
@@ -158,6 +188,31 @@ class LBFGS:
         self._corrections.add(direction, self._gradient)
         self._gradient[...] = gradient
         return True
+
+    def _downhill(self) -> Any:
+        """Return the direction -H g, in a buffer."""
+        direction = self._direction
+        direction[...] = self._gradient
+        free = None
+        if self.bounds is not None:
+            free = ~outward(self._x.reshape(-1), -direction, self.bounds)
+            direction *= free
+        if self._corrections:
+            self._corrections.multiply(direction, free)
+            direction *= -1.0
+        else:
+            direction *= -self.first_scale(direction)
+        if self.bounds is not None:
+            direction *= ~outward(self._x.reshape(-1), direction, self.bounds)
+        return direction
+
+    def _why(self) -> str:
+        """Return why there is no step along the gradient."""
+        if not self._gradient.any():
+            return "the gradient is zero"
+        if not self._downhill().any():
+            return "the gradient is zero, or points out of the bounds, in every pixel"
+        return "the line search failed"
 
     @staticmethod
     def first_scale(gradient: Any) -> float:

@@ -6,10 +6,13 @@ Differs from neural-style, whose L-BFGS takes steps of length one without a sear
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from nst_manual.optim.base import Function, OnIteration, Result, nothing
+from nst_manual.errors import UsageError
+from nst_manual.optim.base import Function, OnIteration, Result, Stop, never, nothing, stopped
+from nst_manual.optim.bounds import Bounds, check_bounds, project
 
 # A line search that takes more evaluations than this is stuck (SciPy's own default).
 LINE_SEARCH_EVALUATIONS = 20
@@ -22,15 +25,32 @@ class ScipyLBFGS:
     ----------
     history : int
         Corrections kept: pairs of steps and gradient differences, each as large as two images in float64.
+    bounds : (float, float), optional
+        Of every element of x: the method's own. The start is projected.
     """
 
-    def __init__(self, history: int = 10) -> None:
+    def __init__(self, history: int = 10, bounds: Bounds | None = None) -> None:
+        from scipy.optimize import Bounds as ScipyBounds
         from scipy.optimize import minimize
 
-        self.history, self.scipy_minimize = history, minimize
+        self.history, self.bounds = history, check_bounds(bounds)
+        self.scipy_minimize, self._scipy_bounds = minimize, ScipyBounds
+
+    def state(self) -> dict[str, Any]:
+        """Raise `UsageError`: SciPy keeps its corrections to itself."""
+        raise _no_state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Raise `UsageError`, as `state` does."""
+        raise _no_state()
 
     def minimize(
-        self, f: Function, x: np.ndarray, iterations: int, on_iteration: OnIteration = nothing
+        self,
+        f: Function,
+        x: np.ndarray,
+        iterations: int,
+        on_iteration: OnIteration = nothing,
+        stop: Stop = never,
     ) -> Result:
         """Iterate; about 1.05 evaluations each.
 
@@ -40,23 +60,31 @@ class ScipyLBFGS:
         progress either, it ends.
         """
         shape, dtype = x.shape, x.dtype
+        x = project(x, self.bounds)
         # SciPy's very first step has length 1, whatever the problem; spread over an image that is next to
         # nothing, and the line search evaluates half a dozen times until it is long enough. In this unit it
         # is 1 in each pixel.
         unit = math.sqrt(x.size)
-        done = 0
+        bounds = None
+        if self.bounds is not None:
+            bounds = self._scipy_bounds(*(np.full(x.size, bound / unit) for bound in self.bounds))
+        done, latest = 0, math.nan
 
         def image(flat: np.ndarray) -> np.ndarray:
-            return (flat * unit).reshape(shape).astype(dtype)
+            # from SciPy's unit back again rounding may lead out of the bounds
+            return project((flat * unit).reshape(shape).astype(dtype), self.bounds)
 
         def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            loss, gradient = f(image(flat))
-            return loss, gradient.ravel().astype(np.float64) * unit
+            nonlocal latest
+            latest, gradient = f(image(flat))
+            return latest, gradient.ravel().astype(np.float64) * unit
 
         def callback(flat: np.ndarray) -> None:
             nonlocal done
             done += 1
             on_iteration(done, image(flat))
+            if why := stopped(done, iterations, latest, stop):
+                raise _StopError(why, image(flat))
 
         message = ""
         while done < iterations:
@@ -70,16 +98,32 @@ class ScipyLBFGS:
                 "ftol": 0.0,
                 "gtol": 0.0,
             }
-            result = self.scipy_minimize(
-                function,
-                x.ravel().astype(np.float64) / unit,
-                jac=True,
-                method="L-BFGS-B",
-                callback=callback,
-                options=options,
-            )
+            try:
+                result = self.scipy_minimize(
+                    function,
+                    x.ravel().astype(np.float64) / unit,
+                    jac=True,
+                    method="L-BFGS-B",
+                    bounds=bounds,
+                    callback=callback,
+                    options=options,
+                )
+            except _StopError as reached:
+                return Result(reached.x, done, reached.why)
             x = image(result.x)
             if done == before:
                 message = f"L-BFGS found no lower point after {done} iterations ({result.message})"
                 break
         return Result(x, done, message)
+
+
+class _StopError(Exception):
+    """Thrown through SciPy, which would end in its own way and words."""
+
+    def __init__(self, why: str, x: np.ndarray) -> None:
+        super().__init__(why)
+        self.why, self.x = why, x
+
+
+def _no_state() -> UsageError:
+    return UsageError("SciPy's L-BFGS", "has no state to go on from", "our own L-BFGS has")
