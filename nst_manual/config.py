@@ -12,8 +12,8 @@ from typing import Any
 
 from nst_manual.nets import NETWORKS
 from nst_manual.nets.preprocessing import PREPROCESSINGS
-from nst_manual.options import choice, layers, numbers, option, parse_all, real, switch, text, whole
-from nst_manual.presets import PRESETS, Preset, get_preset
+from nst_manual.options import choice, factors, layers, numbers, option, parse_all, real, switch, text, whole
+from nst_manual.presets import PRESETS, STYLE_REPRESENTATIONS, Preset, get_preset
 
 LARGEST_SIZE = 16384
 DEFAULT_PRESET = "gatys"
@@ -47,6 +47,21 @@ class ObjectiveConfig:
         _IMAGE,
         "NUMBERS",
         "equal shares",
+    )
+    style_scales: tuple[float, ...] = option(
+        (1.0,),
+        factors,
+        "Scales of each painting at which its statistics are gathered and averaged, such as 1,0.5.",
+        _IMAGE,
+        "NUMBERS",
+        "1",
+    )
+    style_combine: str = option(
+        "average",
+        choice("average", "sum"),
+        "Several paintings: average of their statistics (average), or sum of their losses (sum).",
+        _IMAGE,
+        "HOW",
     )
     network: str | None = option(
         None,
@@ -97,6 +112,22 @@ class ObjectiveConfig:
     seed: int = option(0, whole(0, 2**32 - 1), "Of noise and of random weights.", _OPTIMISER, "NUMBER")
     preset: str = option(
         DEFAULT_PRESET, choice(*PRESETS), f"Published settings: {', '.join(PRESETS)}.", _LOSS, "NAME"
+    )
+    style_representation: str | None = option(
+        None,
+        choice(*STYLE_REPRESENTATIONS),
+        f"What style is, at a layer: {', '.join(STYLE_REPRESENTATIONS)}.",
+        _LOSS,
+        "NAME",
+        "the preset's",
+    )
+    tv_form: str | None = option(
+        None,
+        choice("absolute", "squared", "isotropic"),
+        "Of the total variation: absolute, squared or isotropic.",
+        _LOSS,
+        "NAME",
+        "the preset's",
     )
     content_weight: float | None = option(
         None, real(0), "Factor of the content loss.", _LOSS, "NUMBER", "the preset's"

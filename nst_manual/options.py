@@ -138,6 +138,12 @@ def numbers(name: str, value: Any) -> tuple[float, ...]:
     return found
 
 
+def factors(name: str, value: Any) -> tuple[float, ...]:
+    """Parse finite numbers above zero: "1,0.5" or a sequence."""
+    found = numbers(name, value)
+    return tuple(real(0, above=True)(name, number) for number in found)
+
+
 def layers(name: str, value: Any) -> tuple[tuple[str, float | None], ...]:
     """Parse layers with optional weights: "relu3_1,relu4_1:0.5", names, or pairs (name, weight)."""
     wanted = UsageError(name, f"expected layer names, got {value!r}", "such as relu3_1,relu4_1:0.5")

@@ -12,6 +12,19 @@ from dataclasses import dataclass
 
 from nst_manual.errors import unknown_name
 
+# What `nst_manual.losses.representations` has, for options and presets, which know no arrays.
+STYLE_REPRESENTATIONS = (
+    "gram",
+    "covariance",
+    "mean-std",
+    "shifted-gram",
+    "spatial-gram",
+    "wasserstein",
+    "sliced-wasserstein",
+    "patches",
+    "histogram",
+    "cross-layer-gram",
+)
 RELU_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONV_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
@@ -27,6 +40,8 @@ class Preset:
     content_layers, style_layers : tuple of str
     content_form, style_form, tv_form : str
         Forms of the losses; see `nst_manual.losses`.
+    style_representation : str
+        One of `STYLE_REPRESENTATIONS`.
     content_weight, style_weight, tv_weight : float
         Factors of the three sums.
     shared_style_weight : bool
@@ -54,6 +69,7 @@ class Preset:
     style_weight: float
     tv_weight: float = 0.0
     tv_form: str = "absolute"
+    style_representation: str = "gram"
     shared_style_weight: bool = False
     pooling: str = "max"
     pixel_scale: float = 1.0

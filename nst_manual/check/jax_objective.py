@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from nst_manual.check.jax_network import JaxNetwork, Parameters, precision
+from nst_manual.check.restated import expect_restated
 from nst_manual.config import ObjectiveConfig, objective_config
 from nst_manual.errors import ShapeError, UsageError
 from nst_manual.images import read_image, scale_to
@@ -46,6 +47,7 @@ class JaxObjective:
         self, content: Any, styles: Iterable[Any], *, config: ObjectiveConfig | None = None, **options: Any
     ) -> None:
         self.config = config = config or objective_config(options)
+        expect_restated(config)
         self.content = scale_to(read_image(content, "content"), config.size)
         paintings = [scale_to(read_image(s, "style"), config.style_size or config.size) for s in styles]
         self.content_weights = config.weighted_layers("content")
@@ -105,7 +107,7 @@ class JaxObjective:
     def _total_variation(self, x: Any) -> Any:
         jnp = self.network.jax.numpy
         down, right = jnp.diff(x, axis=1), jnp.diff(x, axis=2)
-        if self.config.settings.tv_form == "absolute":
+        if self.config.chosen("tv_form") == "absolute":
             return jnp.abs(down).sum() + jnp.abs(right).sum()
         # pixels that have both neighbours
         return (jnp.square(down[:, :, :-1]).sum() + jnp.square(right[:, :-1]).sum()) / 2

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from nst_manual.check.restated import expect_restated
 from nst_manual.check.torch_network import TorchNetwork, import_torch
 from nst_manual.config import ObjectiveConfig, objective_config
 from nst_manual.errors import ResourceError, ShapeError, UsageError, unknown_name
@@ -69,6 +70,7 @@ class TorchObjective:
         if variant not in VARIANTS:
             raise unknown_name("torch variant", variant, VARIANTS)
         self.config = config = config or objective_config(options)
+        expect_restated(config)
         if variant == "bfloat16" and config.dtype != "float32":
             raise UsageError("torch variant bfloat16", f"expected dtype float32, got {config.dtype}")
         self.torch = import_torch()
@@ -144,7 +146,7 @@ class TorchObjective:
 
     def _total_variation(self, x: Any) -> Any:
         down, right = x[:, :, 1:] - x[:, :, :-1], x[:, :, :, 1:] - x[:, :, :, :-1]
-        if self.config.settings.tv_form == "absolute":
+        if self.config.chosen("tv_form") == "absolute":
             return down.abs().sum() + right.abs().sum()
         return (down[:, :, :, :-1].square().sum() + right[:, :, :-1].square().sum()) / 2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,11 @@ import numpy as np
 from nst_manual.config import ObjectiveConfig, objective_config
 from nst_manual.errors import ShapeError, UsageError, not_finite
 from nst_manual.images import read_image, scale_to, to_network
-from nst_manual.losses import ContentLoss, LossModule, StyleLoss, TotalVariation, capture, gram
+from nst_manual.losses import ContentLoss, LossModule, TotalVariation, capture
 from nst_manual.nets import get_network
 from nst_manual.nets.geometry import layers as geometry
 from nst_manual.nn import Sequential, build, configured_weights, fuse
+from nst_manual.objective.style import style_losses
 from nst_manual.store import default_network
 
 
@@ -60,19 +61,21 @@ class Objective:
         # images first: a wrong path is told at once, not after the weights have been read
         self.content = scale_to(read_image(content, "content"), config.size)
         paintings = [
-            scale_to(
-                read_image(style, "style" if len(styles) == 1 else f"style {number}"),
-                config.style_size or config.size,
-            )
-            for number, style in enumerate(styles, start=1)
+            scale_to(painting, max(1, round(scale * (config.style_size or config.size))))
+            for painting in _read_styles(styles)
+            for scale in config.style_scales
         ]
+        scales = len(config.style_scales)
+        blend = tuple(share / scales for share in blend for _ in range(scales))
         self.network, self.note = _make_network(config, [self.content, *paintings])
         content_weights, style_weights = config.weighted_layers("content"), config.weighted_layers("style")
         tv_weight = config.chosen("tv_weight")
         if not (content_weights or style_weights or tv_weight):
             raise UsageError("losses", "all weights are 0, there is nothing to minimise")
         self._insert_losses(content_weights, style_weights, tv_weight, paintings, blend)
-        self.modules: list[LossModule] = [m for m in self.network.walk() if isinstance(m, LossModule)]
+        self.modules: list[LossModule] = [
+            m for m in self.network.walk() if isinstance(m, LossModule) and m.reported
+        ]
         if not config.plain:
             self.network = fuse(self.network)
         self._top: Any = None
@@ -168,25 +171,30 @@ class Objective:
     ) -> None:
         """Capture the targets, insert a module behind each named layer, total variation behind the pixels."""
         settings = self.config.settings
-        statistic = {name: lambda f: gram(f, settings.style_form)[0] for name in style_weights}
-        grams = [self._capture(painting, statistic) for painting in paintings] if style_weights else []
+        # style first: its features are gone before those of the photograph come
+        styles = style_losses(
+            self._capture,
+            paintings,
+            blend,
+            dict(sorted(style_weights.items(), key=lambda item: self.network.index(item[0]))),
+            self.config.chosen("style_representation"),
+            settings.style_form,
+            self.config.style_combine,
+        )
         targets = self._capture(self.content, dict.fromkeys(content_weights, np.copy))
         for name, weight in content_weights.items():
-            self._insert("content", name, ContentLoss(targets[name], weight, settings.content_form))
-        for name, weight in style_weights.items():
-            target = sum(share * found[name] for share, found in zip(blend, grams, strict=True))
-            self._insert("style", name, StyleLoss(target, weight, settings.style_form))
+            self._insert(name, f"content/{name}", ContentLoss(targets[name], weight, settings.content_form))
+        for layer, name, module in reversed(styles):  # each goes directly behind its layer
+            self._insert(layer, name, module)
         if tv_weight:
-            module = TotalVariation(tv_weight, settings.tv_form)
-            module.name = "tv"
-            self.network.insert_after("preprocess", module)
+            self._insert("preprocess", "tv", TotalVariation(tv_weight, self.config.chosen("tv_form")))
 
-    def _capture(self, pixels: np.ndarray, statistics: dict[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    def _capture(self, pixels: np.ndarray, statistics: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
         image = to_network(pixels, self.config.dtype)
         return capture(self.network, image, statistics, fused=not self.config.plain)
 
-    def _insert(self, kind: str, layer: str, module: LossModule) -> None:
-        module.name = f"{kind}/{layer}"
+    def _insert(self, layer: str, name: str, module: LossModule) -> None:
+        module.name = name
         self.network.insert_after(layer, module)
 
 
@@ -200,6 +208,12 @@ def _make_network(config: ObjectiveConfig, pictures: list[np.ndarray]) -> tuple[
     weights = configured_weights(config, network)
     built = build(network, weights, config.chosen("pooling"), None, config.dtype, config.algorithm)
     return built, "; ".join([note or f"{network.name}, weights {weights.source}", *weights.warnings])
+
+
+def _read_styles(styles: list[Any]) -> Iterator[np.ndarray]:
+    """Yield the paintings one by one, each named by its number in messages."""
+    for number, style in enumerate(styles, start=1):
+        yield read_image(style, "style" if len(styles) == 1 else f"style {number}")
 
 
 def _blend(shares: tuple[float, ...] | None, count: int) -> tuple[float, ...]:

@@ -1,0 +1,25 @@
+"""What the objectives of other frameworks restate: Gram matrices, and total variation of two forms."""
+
+from __future__ import annotations
+
+from nst_manual.config import ObjectiveConfig
+from nst_manual.errors import UsageError
+
+_RESTATED = {
+    "style_representation": ("gram",),
+    "tv_form": ("absolute", "squared"),
+    "style_combine": ("average",),
+    "style_scales": ((1.0,),),
+}
+
+
+def expect_restated(config: ObjectiveConfig) -> None:
+    """Raise `UsageError` for options that only our own objective has."""
+    for name, values in _RESTATED.items():
+        value = getattr(config, name)
+        if value is not None and value not in values:
+            raise UsageError(
+                "--" + name.replace("_", "-"),
+                f"{value!r} is not restated in other frameworks",
+                f"what is: {', '.join(map(str, values))}",
+            )
