@@ -12,11 +12,34 @@ from typing import Any
 
 from nst_manual.nets import NETWORKS
 from nst_manual.nets.preprocessing import PREPROCESSINGS
-from nst_manual.options import choice, factors, layers, numbers, option, parse_all, real, switch, text, whole
+from nst_manual.options import (
+    choice,
+    factors,
+    interval,
+    layers,
+    numbers,
+    option,
+    parse_all,
+    real,
+    share,
+    switch,
+    text,
+    whole,
+)
 from nst_manual.presets import PRESETS, STYLE_REPRESENTATIONS, Preset, get_preset
 
 LARGEST_SIZE = 16384
 DEFAULT_PRESET = "gatys"
+OPTIMIZERS = (
+    "lbfgs",
+    "lbfgs-scipy",
+    "adam",
+    "adagrad",
+    "rmsprop",
+    "momentum",
+    "nesterov",
+    "gradient-descent",
+)
 
 _IMAGE, _NETWORK, _LOSS, _OPTIMISER, _OUTPUT = "Images", "Network", "Losses", "Optimisation", "Output"
 
@@ -188,7 +211,8 @@ class RunConfig(ObjectiveConfig):
     init: str | None = option(
         None,
         text,
-        "Start: content, noise, grey, or the path of an image.",
+        "Start: content, style, noise, blend (photograph and noise), spectrum (noise of the photograph's "
+        "spectrum), grey, or the path of an image.",
         _OPTIMISER,
         "START",
         "the preset's",
@@ -199,8 +223,8 @@ class RunConfig(ObjectiveConfig):
     iterations: int = option(100, whole(0, 1_000_000), "Iterations of the optimiser.", _OPTIMISER, "NUMBER")
     optimizer: str | None = option(
         None,
-        choice("lbfgs", "lbfgs-scipy", "adam", "gradient-descent"),
-        "lbfgs, lbfgs-scipy (SciPy's L-BFGS-B), adam or gradient-descent.",
+        choice(*OPTIMIZERS),
+        f"One of {', '.join(OPTIMIZERS)}; lbfgs-scipy is SciPy's L-BFGS-B.",
         _OPTIMISER,
         "NAME",
         "the preset's",
@@ -208,11 +232,47 @@ class RunConfig(ObjectiveConfig):
     learning_rate: float | None = option(
         None,
         real(0, above=True),
-        "Step of adam (in pixel values), or rate of gradient-descent (x' = x - rate dx).",
+        "Step of adam, adagrad and rmsprop in pixel values; rate of gradient-descent, momentum and nesterov "
+        "(x' = x - rate dx).",
         _OPTIMISER,
         "NUMBER",
-        "adam: the preset's; gradient-descent: a first step of 0.1 pixel values",
+        "adam: the preset's; adagrad: 10; rmsprop: 1; the others: a first step of 0.1 pixel values",
     )
+    schedule: str | None = option(
+        None,
+        text,
+        "How the rate changes, factors of it joined by commas: step:0.5@100, exponential:0.99, cosine, "
+        "warm-up@20.",
+        _OPTIMISER,
+        "SCHEDULE",
+        "constant",
+    )
+    averaging: float = option(
+        0.0,
+        share,
+        "Decay of an average of the iterates, which becomes the picture: 0.99 is usual, 0 takes the last.",
+        _OPTIMISER,
+        "NUMBER",
+    )
+    backtracking: bool = option(
+        False, switch, "Let gradient-descent shorten a step until the loss falls enough.", _OPTIMISER, ""
+    )
+    bounds: tuple[float, ...] | None = option(
+        None,
+        interval,
+        "Pixel values that the optimiser keeps to, LOW,HIGH, or none; a picture holds 0 to 255.",
+        _OPTIMISER,
+        "LOW,HIGH",
+        "0,255 for lbfgs and lbfgs-scipy, else none",
+    )
+    tolerance: float = option(
+        0.0,
+        real(0),
+        "Stop where the loss has fallen by less than this share in --patience iterations; 0 never does.",
+        _OPTIMISER,
+        "NUMBER",
+    )
+    patience: int = option(20, whole(1, 1_000_000), "Iterations; see --tolerance.", _OPTIMISER, "NUMBER")
     history: int = option(10, whole(1, 1000), "Corrections that L-BFGS keeps.", _OPTIMISER, "NUMBER")
     threads: int | None = option(
         None,

@@ -144,6 +144,30 @@ def factors(name: str, value: Any) -> tuple[float, ...]:
     return tuple(real(0, above=True)(name, number) for number in found)
 
 
+def share(name: str, value: Any) -> float:
+    """Parse a number of at least 0 and below 1."""
+    number = real(0)(name, value)
+    if number >= 1:
+        raise UsageError(name, f"expected a number of at least 0 and below 1, got {value!r}")
+    return number
+
+
+def interval(name: str, value: Any) -> tuple[float, ...]:
+    """Parse two finite numbers, the lower one first: "0,255" or a pair; "none" and an empty one are ()."""
+    if isinstance(value, str) and value == "none":
+        return ()
+    if isinstance(value, tuple | list) and not value:
+        return ()
+    wanted = UsageError(name, f"expected LOW,HIGH with LOW below HIGH, or none, got {value!r}")
+    try:
+        low, high = (float(part) for part in (value.split(",") if isinstance(value, str) else value))
+    except (TypeError, ValueError):
+        raise wanted from None
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise wanted
+    return low, high
+
+
 def layers(name: str, value: Any) -> tuple[tuple[str, float | None], ...]:
     """Parse layers with optional weights: "relu3_1,relu4_1:0.5", names, or pairs (name, weight)."""
     wanted = UsageError(name, f"expected layer names, got {value!r}", "such as relu3_1,relu4_1:0.5")

@@ -404,9 +404,9 @@ def test_configurations_cannot_be_changed():
 
 def test_the_names_that_options_accept_are_those_of_the_tables():
     from nst_manual.nn.build import POOLINGS
-    from nst_manual.run.job import OPTIMIZERS
+    from nst_manual.run.optimizers import FIRST_ORDER, SECOND_ORDER
 
-    for option, table in (("pooling", POOLINGS), ("optimizer", OPTIMIZERS)):
+    for option, table in (("pooling", POOLINGS), ("optimizer", SECOND_ORDER | FIRST_ORDER)):
         for name in table:
             assert getattr(command_config({option: name}), option) == name
         with pytest.raises(UsageError) as error:

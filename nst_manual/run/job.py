@@ -15,16 +15,11 @@ from nst_manual.config import RunConfig, run_config
 from nst_manual.errors import DivergedError, Interrupted, NstError, not_finite
 from nst_manual.images import START_KINDS, read_image, start_image, to_network, to_pil, to_uint8
 from nst_manual.objective import Objective
-from nst_manual.optim import LBFGS, Adam, GradientDescent, Optimizer, Result, ScipyLBFGS
+from nst_manual.optim import NoProgress, Optimizer, Result
+from nst_manual.optim.base import never
 from nst_manual.run.events import Evaluation, Iteration, Observer, Start
+from nst_manual.run.optimizers import make_optimizer
 from nst_manual.run.signals import StopRequest, stop_request
-
-OPTIMIZERS = {
-    "lbfgs": lambda config: LBFGS(config.history),
-    "lbfgs-scipy": lambda config: ScipyLBFGS(config.history),
-    "adam": lambda config: Adam(config.chosen("learning_rate")),
-    "gradient-descent": lambda config: GradientDescent(config.learning_rate),
-}
 
 
 @dataclass
@@ -70,10 +65,14 @@ class Outcome:
 
 def prepare(content: Any, styles: Sequence[Any], config: RunConfig) -> tuple[Objective, np.ndarray]:
     """Return the objective and the start image (H, W, 3); all inputs have been read and checked then."""
+    make_optimizer(config)  # its options are checked before the work
     kind = config.chosen("init")
     picture = None
     if kind == "image" or kind not in START_KINDS:
         kind, picture = "image", read_image(kind, "--init")
+    elif kind == "style":
+        first = styles[0] if isinstance(styles, Sequence) and not isinstance(styles, (str, bytes)) else styles
+        picture = read_image(first, "style")
     objective = Objective(content, styles, config=config)
     start = start_image(
         kind, objective.content, config.seed, config.chosen("noise_std"), picture, objective.mean_colour
@@ -94,7 +93,7 @@ def run_job(
     outcome then holds the last good image, and why in `stopped`.
     """
     # before the threads are limited: with SciPy comes a BLAS library of its own
-    optimizer: Optimizer = OPTIMIZERS[config.chosen("optimizer")](config)
+    optimizer = make_optimizer(config)
     with ExitStack() as stack:
         stack.enter_context(thread_limit(config.threads))
         request = stack.enter_context(stop_request())
@@ -156,9 +155,11 @@ class _Run:
             observer.start(Start(self.config.iterations, self.good, tuple(lines)))
         x = to_network(self.good, self.config.dtype)
         message, stopped = "", None
+        config = self.config
+        stop = NoProgress(config.tolerance, config.patience) if config.tolerance else never
         try:
             result: Result = optimizer.minimize(
-                self.evaluate, x, self.config.iterations, self.after_iteration
+                self.evaluate, x, self.config.iterations, self.after_iteration, stop
             )
             message, self.good = result.message, result.x[0]
         except DivergedError as error:
