@@ -20,6 +20,7 @@ from nst_manual.options import (
     numbers,
     option,
     parse_all,
+    paths,
     real,
     share,
     switch,
@@ -41,7 +42,13 @@ OPTIMIZERS = (
     "gradient-descent",
 )
 
+# What `nst_manual.images` has: ways of matching colours, spaces with a luminance, rules for masks.
+COLOUR_METHODS = ("cholesky", "symmetric", "mean-std", "histogram")
+COLOUR_SPACES = ("yiq", "ycbcr", "lab", "oklab")
+MASK_RULES = ("average", "grown", "inside")
+
 _IMAGE, _NETWORK, _LOSS, _OPTIMISER, _OUTPUT = "Images", "Network", "Losses", "Optimisation", "Output"
+_CONTROL = "Control"
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,37 @@ class ObjectiveConfig:
         "Several paintings: average of their statistics (average), or sum of their losses (sum).",
         _IMAGE,
         "HOW",
+    )
+    match_colours: str | None = option(
+        None,
+        choice(*COLOUR_METHODS),
+        f"Give the paintings the photograph's colours first: {', '.join(COLOUR_METHODS)}.",
+        _CONTROL,
+        "METHOD",
+        "their own",
+    )
+    colours_of: str | None = option(
+        None,
+        text,
+        "An image whose colours --match-colours takes in place of the photograph's.",
+        _CONTROL,
+        "IMAGE",
+        "the photograph",
+    )
+    style_masks: tuple[str, ...] | None = option(
+        None,
+        paths,
+        "A mask for each painting, with commas: grey pictures, white where its style goes.",
+        _CONTROL,
+        "IMAGES",
+        "everywhere",
+    )
+    mask_rule: str = option(
+        "average",
+        choice(*MASK_RULES),
+        "A position of a layer sees several pixels: average of their mask, grown (any), or inside (all).",
+        _CONTROL,
+        "RULE",
     )
     network: str | None = option(
         None,
@@ -161,6 +199,16 @@ class ObjectiveConfig:
     tv_weight: float | None = option(
         None, real(0), "Factor of the total variation.", _LOSS, "NUMBER", "the preset's"
     )
+    laplacian_weight: float = option(
+        0.0, real(0), "Factor of the Laplacian loss, which keeps the photograph's edges.", _LOSS, "NUMBER"
+    )
+    laplacian_pool: int = option(
+        4,
+        whole(1, 256),
+        "Pixels, in each direction, that the Laplacian loss averages first.",
+        _LOSS,
+        "PIXELS",
+    )
     content_layers: tuple[tuple[str, float | None], ...] | None = option(
         None,
         layers,
@@ -219,6 +267,15 @@ class RunConfig(ObjectiveConfig):
     )
     noise_std: float | None = option(
         None, real(0), "Of the start noise, in pixel values 0..255.", _OPTIMISER, "NUMBER", "the preset's"
+    )
+    keep_colours: str | None = option(
+        None,
+        choice(*COLOUR_SPACES),
+        "Give the picture the photograph's colours afterwards, and keep its luminance, in the colour space "
+        f"{', '.join(COLOUR_SPACES)}.",
+        _CONTROL,
+        "SPACE",
+        "its own",
     )
     iterations: int = option(100, whole(0, 1_000_000), "Iterations of the optimiser.", _OPTIMISER, "NUMBER")
     optimizer: str | None = option(

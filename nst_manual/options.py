@@ -125,6 +125,14 @@ def text(name: str, value: Any) -> str:
     return value
 
 
+def paths(name: str, value: Any) -> tuple[Any, ...]:
+    """Parse one path or several: "a.png,b.png", or a sequence of paths, pictures or arrays."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not parts:
+        raise UsageError(name, f"expected one path or more, got {value!r}")
+    return tuple(text(name, part) if isinstance(part, str) else part for part in parts)
+
+
 def numbers(name: str, value: Any) -> tuple[float, ...]:
     """Parse finite non-negative numbers, of which one is above zero: "1,2" or a sequence."""
     parts = value.split(",") if isinstance(value, str) else value

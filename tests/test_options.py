@@ -296,7 +296,7 @@ def test_every_option_has_all_that_a_help_page_needs(name):
     assert set(known) == {"parse", "help", "group", "metavar", "shown"}
     assert known["help"].endswith(".")
     assert known["help"][0].isupper() or name == "optimizer"  # begins with lbfgs, a name
-    assert known["group"] in ("Images", "Network", "Losses", "Optimisation", "Output")
+    assert known["group"] in ("Images", "Control", "Network", "Losses", "Optimisation", "Output")
     # a switch takes no value; where nothing is the default, the help says what happens
     assert bool(known["metavar"]) == (FIELDS[name].default is not False)
     assert known["shown"] or FIELDS[name].default is not None

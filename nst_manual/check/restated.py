@@ -10,6 +10,9 @@ _RESTATED = {
     "tv_form": ("absolute", "squared"),
     "style_combine": ("average",),
     "style_scales": ((1.0,),),
+    "laplacian_weight": (0,),
+    "style_masks": (),
+    "match_colours": (),
 }
 
 
@@ -21,5 +24,5 @@ def expect_restated(config: ObjectiveConfig) -> None:
             raise UsageError(
                 "--" + name.replace("_", "-"),
                 f"{value!r} is not restated in other frameworks",
-                f"what is: {', '.join(map(str, values))}",
+                f"what is: {', '.join(map(str, values))}" if values else "leave it out",
             )

@@ -19,6 +19,7 @@ import numpy as np
 from nst_manual.errors import UsageError
 from nst_manual.losses import LossModule
 from nst_manual.losses.cross_layer_gram import CrossLayerGramLoss, cross_layer_losses
+from nst_manual.losses.guided import GuidedStyleLoss, guided_gram
 from nst_manual.losses.representations import CROSS_LAYER, REPRESENTATIONS
 
 # (pixels of a painting, {layer: statistic}) -> {layer: what the statistic is there}
@@ -34,6 +35,7 @@ def style_losses(
     representation: str,
     form: str,
     combine: str,
+    guides: Sequence[Mapping[str, np.ndarray]] = (),
 ) -> list[Placed]:
     """Return the loss modules of the paintings' style.
 
@@ -51,9 +53,20 @@ def style_losses(
         Of Gram matrices and what is derived from them; see `nst_manual.losses.style`.
     combine : str
         "average" or "sum".
+    guides : sequence of {layer: array (h, w)}, optional
+        Of each painting, where in the picture its style goes; then each has a loss of its own.
+
+    Raises
+    ------
+    UsageError
+        Guides, and another representation than "gram"; too few layers for pairs of them.
     """
     if not weights:
         return []
+    if guides:
+        if representation != "gram":
+            raise UsageError("--style-masks", f"need --style-representation gram, got {representation}")
+        return _guided(capture, paintings, shares, weights, form, guides)
     if representation == CROSS_LAYER:
         return _cross_layer(capture, paintings, shares, weights, form, combine)
     kind = REPRESENTATIONS[representation]
@@ -63,6 +76,29 @@ def style_losses(
     for layer, weight in weights.items():
         for suffix, share, target in _combined([f[layer] for f in found], shares, kind.blend, combine):
             placed.append((layer, f"style/{layer}{suffix}", kind.make(target, weight * share, form)))
+    return placed
+
+
+def _guided(
+    capture: Capture,
+    paintings: Sequence[np.ndarray],
+    shares: Sequence[float],
+    weights: Mapping[str, float],
+    form: str,
+    guides: Sequence[Mapping[str, np.ndarray]],
+) -> list[Placed]:
+    """Return a loss for each painting and layer, under the painting's mask; of the painting all counts."""
+
+    def statistic(features: Any) -> Any:
+        return guided_gram(features, np.ones(features.shape[1:3]), form)[0]
+
+    placed: list[Placed] = []
+    for number, (painting, share, guide) in enumerate(zip(paintings, shares, guides, strict=True), start=1):
+        found = capture(painting, dict.fromkeys(weights, statistic))
+        for layer, weight in weights.items():
+            if share and guide[layer].any():  # a region may be too small for a deep layer
+                module = GuidedStyleLoss(found[layer], guide[layer], weight * share, form)
+                placed.append((layer, f"style/{layer}/{number}", module))
     return placed
 
 

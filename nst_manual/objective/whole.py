@@ -12,7 +12,10 @@ import numpy as np
 from nst_manual.config import ObjectiveConfig, objective_config
 from nst_manual.errors import ShapeError, UsageError, not_finite
 from nst_manual.images import read_image, scale_to, to_network
+from nst_manual.images.colour_control import match_colours
+from nst_manual.images.masks import masks_at, read_mask
 from nst_manual.losses import ContentLoss, LossModule, TotalVariation, capture
+from nst_manual.losses.laplacian import LaplacianLoss
 from nst_manual.nets import get_network
 from nst_manual.nets.geometry import layers as geometry
 from nst_manual.nn import Sequential, build, configured_weights, fuse
@@ -62,7 +65,7 @@ class Objective:
         self.content = scale_to(read_image(content, "content"), config.size)
         paintings = [
             scale_to(painting, max(1, round(scale * (config.style_size or config.size))))
-            for painting in _read_styles(styles)
+            for painting in self._read_styles(styles)
             for scale in config.style_scales
         ]
         scales = len(config.style_scales)
@@ -70,9 +73,10 @@ class Objective:
         self.network, self.note = _make_network(config, [self.content, *paintings])
         content_weights, style_weights = config.weighted_layers("content"), config.weighted_layers("style")
         tv_weight = config.chosen("tv_weight")
-        if not (content_weights or style_weights or tv_weight):
+        if not (content_weights or style_weights or tv_weight or config.laplacian_weight):
             raise UsageError("losses", "all weights are 0, there is nothing to minimise")
-        self._insert_losses(content_weights, style_weights, tv_weight, paintings, blend)
+        guides = self._guides(len(styles), style_weights)
+        self._insert_losses(content_weights, style_weights, tv_weight, paintings, blend, guides)
         self.modules: list[LossModule] = [
             m for m in self.network.walk() if isinstance(m, LossModule) and m.reported
         ]
@@ -161,6 +165,43 @@ class Objective:
                 raise not_finite(name, f"the loss is {loss}")
         return y
 
+    def _read_styles(self, styles: list[Any]) -> Iterator[np.ndarray]:
+        """Yield the paintings one by one, each named by its number in messages, in the colours asked for."""
+        config = self.config
+        reference = self.content
+        if config.colours_of is not None:
+            if config.match_colours is None:
+                raise UsageError("--colours-of", "has no meaning without --match-colours")
+            reference = read_image(config.colours_of, "--colours-of")
+        for number, style in enumerate(styles, start=1):
+            painting = read_image(style, "style" if len(styles) == 1 else f"style {number}")
+            if config.match_colours is not None:
+                painting = np.clip(match_colours(painting, reference, config.match_colours), 0, 255)
+            yield painting
+
+    def _guides(self, styles: int, layers: Iterable[str]) -> list[dict[str, np.ndarray]]:
+        """Return for each painting, at each of its scales, layer -> its mask; empty without masks."""
+        config = self.config
+        masks = config.style_masks
+        if masks is None:
+            return []
+        if len(masks) != styles:
+            raise UsageError(
+                "--style-masks", f"expected one for each of {styles} paintings, got {len(masks)}"
+            )
+        network = get_network(config.network or default_network()[0])
+        pooling = config.chosen("pooling")
+        found = []
+        for number, source in enumerate(masks, start=1):
+            mask = read_mask(source, self.content.shape[:2], f"--style-masks {number}")
+            if not mask.any():
+                raise UsageError(
+                    f"--style-masks {number}", "is black everywhere", "white is where a style goes"
+                )
+            at = masks_at(network, mask, layers, config.mask_rule, pooling)
+            found += [at] * len(config.style_scales)
+        return found
+
     def _insert_losses(
         self,
         content_weights: dict[str, float],
@@ -168,6 +209,7 @@ class Objective:
         tv_weight: float,
         paintings: list[np.ndarray],
         blend: tuple[float, ...],
+        guides: list[dict[str, np.ndarray]],
     ) -> None:
         """Capture the targets, insert a module behind each named layer, total variation behind the pixels."""
         settings = self.config.settings
@@ -180,14 +222,23 @@ class Objective:
             self.config.chosen("style_representation"),
             settings.style_form,
             self.config.style_combine,
+            guides,
         )
         targets = self._capture(self.content, dict.fromkeys(content_weights, np.copy))
         for name, weight in content_weights.items():
             self._insert(name, f"content/{name}", ContentLoss(targets[name], weight, settings.content_form))
         for layer, name, module in reversed(styles):  # each goes directly behind its layer
             self._insert(layer, name, module)
+        if self.config.laplacian_weight:
+            self._insert_laplacian(self.config.laplacian_weight, self.config.laplacian_pool)
         if tv_weight:
             self._insert("preprocess", "tv", TotalVariation(tv_weight, self.config.chosen("tv_form")))
+
+    def _insert_laplacian(self, weight: float, pool: int) -> None:
+        """Insert the loss that keeps the photograph's edges, behind the pixels."""
+        statistic = {"preprocess": lambda image: LaplacianLoss.target_of(image, pool)}
+        target = self._capture(self.content, statistic)["preprocess"]
+        self._insert("preprocess", "laplacian", LaplacianLoss(target, weight, pool))
 
     def _capture(self, pixels: np.ndarray, statistics: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
         image = to_network(pixels, self.config.dtype)
@@ -208,12 +259,6 @@ def _make_network(config: ObjectiveConfig, pictures: list[np.ndarray]) -> tuple[
     weights = configured_weights(config, network)
     built = build(network, weights, config.chosen("pooling"), None, config.dtype, config.algorithm)
     return built, "; ".join([note or f"{network.name}, weights {weights.source}", *weights.warnings])
-
-
-def _read_styles(styles: list[Any]) -> Iterator[np.ndarray]:
-    """Yield the paintings one by one, each named by its number in messages."""
-    for number, style in enumerate(styles, start=1):
-        yield read_image(style, "style" if len(styles) == 1 else f"style {number}")
 
 
 def _blend(shares: tuple[float, ...] | None, count: int) -> tuple[float, ...]:

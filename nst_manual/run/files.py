@@ -45,7 +45,8 @@ def run_to_files(content: str, styles: Sequence[str], target: Path, config: Comm
 
 def _check_outputs(inputs: list[str], target: Path, config: CommandConfig) -> None:
     """Refuse outputs that cannot be written, or that would replace an input or one another."""
-    inputs = [*inputs, *(path for path in (config.chosen("init"), config.weights) if path)]
+    others = (config.chosen("init"), config.weights, config.colours_of, *(config.style_masks or ()))
+    inputs = [*inputs, *(path for path in others if path)]
     check_output(target, inputs, config.force)
     outputs = {"the picture": target}
     if config.progress_sheet:

@@ -14,6 +14,7 @@ from nst_manual.backend import thread_limit
 from nst_manual.config import RunConfig, run_config
 from nst_manual.errors import DivergedError, Interrupted, NstError, not_finite
 from nst_manual.images import START_KINDS, read_image, start_image, to_network, to_pil, to_uint8
+from nst_manual.images.colour_control import keep_colours
 from nst_manual.objective import Objective
 from nst_manual.optim import NoProgress, Optimizer, Result
 from nst_manual.optim.base import never
@@ -29,9 +30,10 @@ class Outcome:
     Attributes
     ----------
     pixels : array (H, W, 3)
-        The optimiser's image, RGB; values a little outside 0..255 occur.
+        The optimiser's image, RGB, with the photograph's colours where `keep_colours` is set; values outside
+        0..255 occur without bounds.
     loss : float
-        Of `pixels`.
+        Of the optimiser's image.
     losses : dict of str to float
         The same by name.
     saved_loss : float
@@ -169,6 +171,7 @@ class _Run:
         except NstError as error:  # a signal, or a file that an observer could not write
             stopped = error
         loss, losses = self._measure(self.good)
+        self.good = self.finished(self.good)
         saved_loss, _ = self._measure(to_uint8(self.good))
         seconds = time.perf_counter() - began
         return Outcome(
@@ -205,7 +208,12 @@ class _Run:
         self.iterations = iteration
         self.good = x[0].copy()
         for observer in self.observers:
-            observer.iteration(Iteration(iteration, self.good))
+            observer.iteration(Iteration(iteration, self.finished(self.good)))
+
+    def finished(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the picture (H, W, 3) as it is saved: with the photograph's colours if so asked."""
+        space = self.config.keep_colours
+        return pixels if space is None else keep_colours(pixels, self.objective.content, space)
 
     def _measure(self, pixels: np.ndarray) -> tuple[float, dict[str, float]]:
         """Return loss and losses of a picture, without the observers; NaN where they are not finite."""
