@@ -187,10 +187,64 @@ def _losses() -> Iterator[Target]:
     for name, make, forms in (
         ("ContentLoss", content, ("sum", "mean")),
         ("StyleLoss", style, ("paper", "mean")),
-        ("TotalVariation", variation, ("absolute", "squared")),
+        ("TotalVariation", variation, ("absolute", "squared", "isotropic")),
     ):
         for form in forms:
             yield Target(f"{name}, {form}", "losses", make(form))
+    yield from _representations()
+    yield from _controls()
+
+
+def _representations() -> Iterator[Target]:
+    """Yield every representation of style but Gram matrices, which are there already."""
+    from nst_manual import nn
+    from nst_manual.losses.cross_layer_gram import CrossLayerGramLoss, cross_layer_losses
+    from nst_manual.losses.representations import CROSS_LAYER, REPRESENTATIONS, Representation
+
+    def made(kind: Representation) -> Callable[[np.random.Generator], Made]:
+        # a painting of another size
+        return lambda rng: (
+            kind.make(kind.target_of(_images(rng, 1, 8, 7, 4), "mean"), 1.7, "mean"),
+            _images(rng, 1, *IMAGES[1:]),
+        )
+
+    for name, kind in REPRESENTATIONS.items():
+        if name != "gram":
+            yield Target(f"style, {name}", "losses", made(kind))
+
+    def pair(rng: np.random.Generator) -> Made:
+        target = CrossLayerGramLoss.target_of(_images(rng, 1, 8, 7, 4), _images(rng, 1, 4, 3, 3), "mean")
+        lower, upper = cross_layer_losses(target, 1.7, "mean")
+        lower.name, upper.name = "lower", "upper"
+        conv = nn.Conv2d(4, 3, 3, stride=2, padding=1, rng=rng, dtype="float64")
+        return nn.Sequential(lower, conv, upper), _images(rng, 1, *IMAGES[1:])
+
+    yield Target(f"style, {CROSS_LAYER}", "losses", pair)
+
+
+def _controls() -> Iterator[Target]:
+    """Yield losses under masks, and the one that keeps edges."""
+    from nst_manual.losses.guided import GuidedStyleLoss, guided_gram
+    from nst_manual.losses.laplacian import LaplacianLoss
+    from nst_manual.losses.masked_content import MaskedContentLoss
+
+    shape = (1, *IMAGES[1:])
+
+    def guided(rng: np.random.Generator) -> Made:
+        target = guided_gram(_images(rng, 1, 8, 7, 4), np.ones((8, 7)), "mean")[0]
+        return GuidedStyleLoss(target, rng.uniform(0, 1, shape[1:3]), 1.7, "mean"), _images(rng, *shape)
+
+    def masked(rng: np.random.Generator) -> Made:
+        mask = rng.uniform(0, 1, shape[1:3])
+        return MaskedContentLoss(_images(rng, *shape), mask, 1.7, "mean"), _images(rng, *shape)
+
+    def laplacian(rng: np.random.Generator) -> Made:
+        target = LaplacianLoss.target_of(_images(rng, 1, 9, 8, 3), 2)
+        return LaplacianLoss(target, 1.7, 2), _images(rng, 1, 9, 8, 3)
+
+    yield Target("GuidedStyleLoss", "losses", guided)
+    yield Target("MaskedContentLoss", "losses", masked)
+    yield Target("LaplacianLoss", "losses", laplacian)
 
 
 def _networks() -> Iterator[Target]:

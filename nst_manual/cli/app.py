@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nst_manual.cli import bench, compare, describe, exercise, gradcheck, run, weights
+from nst_manual.cli import bench, compare, describe, exercise, gradcheck, presets, run, weights
 
 
 def make_app() -> typer.Typer:
@@ -25,6 +25,7 @@ def make_app() -> typer.Typer:
     bench.add(app)
     compare.add(app)
     gradcheck.add(app)
+    presets.add(app)
     weights.add(app)
     exercise.add(app)
     return app

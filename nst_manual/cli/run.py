@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nst_manual.cli.config_file import read_options
 from nst_manual.cli.options import with_options
 from nst_manual.config import CommandConfig, command_config
 
@@ -35,6 +36,15 @@ def run(
             rich_help_panel="Output",
         ),
     ] = None,
+    config_file: Annotated[
+        str | None,
+        typer.Option(
+            "--config",
+            metavar="FILE.toml",
+            help="Options from a file, such as size = 512; those of the command line replace them.",
+            show_default=False,
+        ),
+    ] = None,
     *,
     options: dict[str, Any],
 ) -> None:
@@ -42,7 +52,11 @@ def run(
 
     Without images, the samples that come with the program are taken.
     """
-    config = command_config(options)
+    given = {} if config_file is None else read_options(config_file, CommandConfig)
+    # a switch that is not set, like an option that is not given, leaves what the file says
+    config = command_config(
+        given | {name: value for name, value in options.items() if value not in (None, False)}
+    )
     content, *styles = _images(images or [])
 
     target = (
