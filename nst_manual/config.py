@@ -277,7 +277,16 @@ class RunConfig(ObjectiveConfig):
         "SPACE",
         "its own",
     )
-    iterations: int = option(100, whole(0, 1_000_000), "Iterations of the optimiser.", _OPTIMISER, "NUMBER")
+    iterations: int = option(
+        100, whole(0, 1_000_000), "Iterations of the optimiser, at each scale.", _OPTIMISER, "NUMBER"
+    )
+    scales: int = option(
+        1,
+        whole(1, 16),
+        "Sizes from coarse to fine, each sqrt 2 of the one before, the last --size.",
+        _OPTIMISER,
+        "NUMBER",
+    )
     optimizer: str | None = option(
         None,
         choice(*OPTIMIZERS),

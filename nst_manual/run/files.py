@@ -10,9 +10,10 @@ from nst_manual.errors import OutputError
 from nst_manual.images import check_output, check_target, save_image
 from nst_manual.objective import Objective
 from nst_manual.run.events import Observer
-from nst_manual.run.job import Outcome, prepare, run_job
+from nst_manual.run.job import Outcome, prepare
 from nst_manual.run.observers import Log, ProgressSheet, SaveEvery
 from nst_manual.run.progress import Progress, duration, make_progress
+from nst_manual.run.scales import configurations, paint
 
 
 def run_to_files(content: str, styles: Sequence[str], target: Path, config: CommandConfig) -> Outcome:
@@ -28,16 +29,22 @@ def run_to_files(content: str, styles: Sequence[str], target: Path, config: Comm
     """
     _check_outputs([content, *styles], target, config)
     progress = make_progress(config.quiet)
+    first = configurations(config)[0]
     with progress.preparing():
-        objective, start = prepare(content, styles, config)
+        prepared = prepare(content, styles, first)
     observers: list[Observer] = [progress]
+    total = config.iterations * len(configurations(config))
     if config.log:
         observers.append(Log(config.log))
     if config.save_every:
-        observers.append(SaveEvery(target, config.save_every, config.iterations))
+        observers.append(SaveEvery(target, config.save_every, total))
     if config.progress_sheet:
-        observers.append(ProgressSheet(Path(config.progress_sheet), config.iterations))
-    outcome = run_job(objective, start, config, observers, _introduction(content, styles, objective))
+        observers.append(ProgressSheet(Path(config.progress_sheet), total))
+
+    def introduction(objective: Objective) -> list[str]:
+        return _introduction(content, styles, objective)
+
+    outcome = paint(content, styles, config, observers, introduction, prepared)
     save_image(target, outcome.pixels)
     _sum_up(progress, outcome)
     return outcome

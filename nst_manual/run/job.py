@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from nst_manual.backend import thread_limit
-from nst_manual.config import RunConfig, run_config
-from nst_manual.errors import DivergedError, Interrupted, NstError, not_finite
+from nst_manual.config import RunConfig
+from nst_manual.errors import DivergedError, NstError, not_finite
 from nst_manual.images import START_KINDS, read_image, start_image, to_network, to_pil, to_uint8
 from nst_manual.images.colour_control import keep_colours
 from nst_manual.objective import Objective
@@ -102,35 +102,6 @@ def run_job(
         for observer in observers:
             stack.callback(observer.close)
         return _Run(objective, start, config, observers, request).go(optimizer, lines)
-
-
-def stylize(content: Any, style: Any, **options: Any) -> Outcome:
-    """Return a photograph in the style of a painting.
-
-    Parameters
-    ----------
-    content : path, PIL image or array (H, W, 3) of uint8
-    style : the same, or a list of them
-    **options
-        Any field of `nst_manual.config.RunConfig`: size=256, iterations=100, network="vgg16", ...
-
-    Returns
-    -------
-    Outcome
-        `image` is a PIL image; `loss`, `losses`, `history` are numbers.
-
-    Raises
-    ------
-    NstError
-        One of `nst_manual.errors`, each also a ValueError, OSError or the like.
-    """
-    config = run_config(options)
-    outcome = run_job(*prepare(content, style, config), config)
-    if isinstance(outcome.stopped, Interrupted):
-        raise KeyboardInterrupt
-    if outcome.stopped is not None:
-        raise outcome.stopped
-    return outcome
 
 
 class _Run:
