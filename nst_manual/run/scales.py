@@ -2,7 +2,8 @@
 
 Large structures are painted while the picture is small, where a layer sees more of it and an iteration costs
 less; the full size adds the detail (L. Gatys et al., "Controlling perceptual factors in neural style
-transfer", CVPR 2017, section 6). The optimiser begins anew at each size: its corrections are of another space.
+transfer", CVPR 2017, section 6). The optimiser begins anew at each size: its corrections are of another
+space.
 """
 
 from __future__ import annotations
