@@ -62,7 +62,7 @@ def run(
     target = (
         Path(output)
         if output is not None
-        else _fresh(Path(f"{Path(content).stem}-{Path(styles[0]).stem}.png"))
+        else fresh(Path(f"{Path(content).stem}-{Path(styles[0]).stem}.png"))
     )
 
     from nst_manual.run.files import run_to_files
@@ -87,7 +87,7 @@ def _images(images: list[str]) -> list[str]:
     return [str(sample_path(CONTENT)), str(sample_path(DEFAULT_STYLE))]
 
 
-def _fresh(path: Path) -> Path:
+def fresh(path: Path) -> Path:
     """Return the path, or the first of name-2, name-3, ... that is free: no picture is replaced unasked."""
     candidate, number = path, 2
     while candidate.exists():
