@@ -101,9 +101,7 @@ class OurLayers:
 
     def output_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape behind the last row, for images (N, H, W, 3)."""
-        for module in self.network:
-            x_shape = module.output_shape(x_shape)
-        return x_shape
+        return self.network.output_shape(x_shape)
 
     def session(self, threads: int | None) -> AbstractContextManager:
         """Return the context with that many threads."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nst_manual.config import ObjectiveConfig
 from nst_manual.errors import UsageError
+from nst_manual.options import flag
 
 _RESTATED = {
     "style_representation": ("gram",),
@@ -22,7 +23,7 @@ def expect_restated(config: ObjectiveConfig) -> None:
         value = getattr(config, name)
         if value is not None and value not in values:
             raise UsageError(
-                "--" + name.replace("_", "-"),
+                flag(name),
                 f"{value!r} is not restated in other frameworks",
                 f"what is: {', '.join(map(str, values))}" if values else "leave it out",
             )

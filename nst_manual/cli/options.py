@@ -40,6 +40,11 @@ def with_options(cls: type, names: Collection[str] | None = None) -> Callable[[C
     return decorate
 
 
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a command that were given: a switch that is not set is none of them."""
+    return {name: value for name, value in options.items() if value not in (None, False)}
+
+
 def _parameter(field: dataclasses.Field) -> inspect.Parameter:
     """Return one option as typer wants it."""
     about = field.metadata

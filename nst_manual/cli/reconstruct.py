@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nst_manual.cli.options import with_options
+from nst_manual.cli.options import given, with_options
 from nst_manual.cli.run import fresh
 from nst_manual.config import CommandConfig, command_config
 
@@ -66,8 +66,8 @@ def invert(
 
     Prints the peak signal-to-noise ratio to the picture: the lower the layer, the more of it is left.
     """
-    given = _given(options) | {"content_layers": layer, "content_weight": 1.0, "style_weight": 0.0}
-    outcome, config = _make(image, given, output, layer.replace("/", "-"))
+    wanted = {"content_layers": layer, "content_weight": 1.0, "style_weight": 0.0}
+    outcome, config = _make(image, _from_noise(options) | wanted, output, layer.replace("/", "-"))
     if not config.quiet:
         from nst_manual.images import read_image, scale_to, to_uint8
 
@@ -82,13 +82,12 @@ def texture(
     options: dict[str, Any],
 ) -> None:
     """Make an image, from noise, that has the style of a picture and none of its content."""
-    _make(image, _given(options) | {"content_weight": 0.0}, output, "texture")
+    _make(image, _from_noise(options) | {"content_weight": 0.0}, output, "texture")
 
 
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that were given, from noise unless they say otherwise."""
-    given = {name: value for name, value in options.items() if value not in (None, False)}
-    return {"init": "noise", "noise_std": 30.0} | given
+def _from_noise(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given, and a start from noise unless they say otherwise."""
+    return {"init": "noise", "noise_std": 30.0} | given(options)
 
 
 def _make(image: str, options: dict[str, Any], output: str | None, words: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from nst_manual.cli.config_file import read_options
-from nst_manual.cli.options import with_options
+from nst_manual.cli.options import given, with_options
 from nst_manual.config import CommandConfig, command_config
 
 
@@ -52,11 +52,8 @@ def run(
 
     Without images, the samples that come with the program are taken.
     """
-    given = {} if config_file is None else read_options(config_file, CommandConfig)
-    # a switch that is not set, like an option that is not given, leaves what the file says
-    config = command_config(
-        given | {name: value for name, value in options.items() if value not in (None, False)}
-    )
+    said = {} if config_file is None else read_options(config_file, CommandConfig)
+    config = command_config(said | given(options))
     content, *styles = _images(images or [])
 
     target = (

@@ -18,6 +18,7 @@ from nst_manual.config import objective_config
 from nst_manual.errors import UsageError
 from nst_manual.nets import get_network
 from nst_manual.nets.geometry import layers as geometry
+from nst_manual.options import flag
 from nst_manual.presets import get_preset
 
 
@@ -95,5 +96,5 @@ def as_arguments(options: dict[str, Any]) -> str:
             value = ",".join(f"{layer}:{weight:.9g}" for layer, weight in value)
         elif isinstance(value, float):
             value = f"{value:.9g}"
-        words.append(f"--{name.replace('_', '-')} {value}")
+        words.append(f"{flag(name)} {value}")
     return " ".join(words)

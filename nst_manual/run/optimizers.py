@@ -18,6 +18,7 @@ from nst_manual.optim import (
     ScipyLBFGS,
     parse_schedule,
 )
+from nst_manual.options import flag
 
 # Of the first-order methods: name -> (rate or None, further arguments by name) -> optimiser.
 FIRST_ORDER: dict[str, Callable[..., Optimizer]] = {
@@ -64,5 +65,4 @@ def _refuse(config: RunConfig, optimizer: str, *names: str) -> None:
     """Raise `UsageError` for an option that was given and has no effect."""
     for name in names:
         if getattr(config, name):
-            flag = "--" + name.replace("_", "-")
-            raise UsageError(flag, f"has no meaning for {optimizer}", "choose another --optimizer")
+            raise UsageError(flag(name), f"has no meaning for {optimizer}", "choose another --optimizer")

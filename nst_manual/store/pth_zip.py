@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nst_manual.errors import WeightsError
+from nst_manual.store.damage import damage
 from nst_manual.store.pth_objects import Content, Span, TensorUnpickler
 from nst_manual.store.unpickle import MAX_BYTES
 
@@ -48,23 +49,8 @@ def members(path: Path) -> list[zipfile.ZipInfo]:
     WeightsError
         There is none, or it is damaged.
     """
-    try:
-        with _Guarded(path, "rb") as stream, zipfile.ZipFile(stream) as archive:
-            return archive.infolist()
-    # By turns, depending on which field was hit.
-    except (
-        zipfile.BadZipFile,
-        zipfile.LargeZipFile,
-        NotImplementedError,
-        OSError,
-        ValueError,
-        OverflowError,
-        struct.error,
-        EOFError,
-        IndexError,
-    ) as error:
-        text = " ".join(str(error).split())[:200]
-        raise WeightsError(str(path), f"damaged or truncated, {text}", "fetch it again") from error
+    with damage(str(path)), _Guarded(path, "rb") as stream, zipfile.ZipFile(stream) as archive:
+        return archive.infolist()
 
 
 def is_pytorch_zip(path: Path) -> bool:
