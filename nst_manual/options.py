@@ -125,6 +125,11 @@ def text(name: str, value: Any) -> str:
     return value
 
 
+def picture(name: str, value: Any) -> Any:
+    """Parse the path of a picture, or take a picture as it is."""
+    return text(name, value) if isinstance(value, str) else value
+
+
 def paths(name: str, value: Any) -> tuple[Any, ...]:
     """Parse one path or several: "a.png,b.png", or a sequence of paths, pictures or arrays."""
     parts = value.split(",") if isinstance(value, str) else value
@@ -144,6 +149,20 @@ def numbers(name: str, value: Any) -> tuple[float, ...]:
     if not found or not any(found):
         raise UsageError(name, f"expected at least one number above 0, got {value!r}")
     return found
+
+
+def wholes(least: int, most: int) -> Callable[[str, Any], tuple[int, ...]]:
+    """Return the parser of one whole number of a range or several: "100,50" or a sequence."""
+
+    def parse(name: str, value: Any) -> tuple[int, ...]:
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple):
+            parts = [parts]
+        if not parts:
+            raise UsageError(name, f"expected one whole number or more, got {value!r}")
+        return tuple(whole(least, most)(name, part) for part in parts)
+
+    return parse
 
 
 def factors(name: str, value: Any) -> tuple[float, ...]:

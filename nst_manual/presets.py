@@ -2,7 +2,7 @@
 pixels.
 
 A preset fixes the function that is minimised, the start, the optimiser and its rate. Size and number of
-iterations it leaves alone, since they are what the user pays in time; the published ones stand in
+iterations a published one leaves alone, since they are what the user pays in time; its authors' stand in
 `published`.
 """
 
@@ -25,8 +25,21 @@ STYLE_REPRESENTATIONS = (
     "histogram",
     "cross-layer-gram",
 )
+# What a style weight is multiplied by where a representation stands in for another: with it, the gradient of
+# the style losses at the photograph is about as long as that of Gram matrices ("mean"), to one digit. See
+# tools/measure_style_units.py.
+STYLE_UNITS = dict.fromkeys(STYLE_REPRESENTATIONS, 2.0) | {
+    "gram": 1.0,
+    "covariance": 10.0,
+    "shifted-gram": 1.0,
+    "spatial-gram": 1.0,
+}
+
 RELU_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONV_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+
+
+Layer = str | tuple[str, float]
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,8 @@ class Preset:
     ----------
     name, source, published : str
         Where it comes from, and the size and iterations that its authors give.
-    content_layers, style_layers : tuple of str
+    content_layers, style_layers : tuple of str or of (str, float)
+        A layer, or a layer with its weight.
     content_form, style_form, tv_form : str
         Forms of the losses; see `nst_manual.losses`.
     style_representation : str
@@ -50,19 +64,40 @@ class Preset:
         A key of `nst_manual.nn.build.POOLINGS`.
     pixel_scale : float
         Factor on pixels 0..255 before the means are subtracted.
+    padding : str
+        What the first convolution pads with: "zeros", or "replicate".
+    input_unit : float
+        Pixel values to a unit of the input for which the weights of the losses are meant; 0 takes that of the
+        network's weights, whatever it is. Features, and roughly the square roots of the losses, are in it.
+    epsilon : float
+        What the Wasserstein loss adds to the variances, in units of the input squared; 0 for its own.
     init : str
     noise_std : float
         Standard deviation of the start "noise" around the mean colour, in units of pixels 0..255.
     optimizer : str
     learning_rate : float
         Of Adam; L-BFGS has none.
+    betas : (float, float)
+        Of Adam.
+    averaging : float
+        Decay of the average of the iterates; 0 takes the last.
+    bounds : (float, float), optional
+        Of the pixels.
+    iterations : int
+    scale_iterations : tuple of int
+        At each scale, from coarse to fine; without, `iterations` at each.
+    coarsest : int
+        Scales are added until the first has at most so many pixels.
+    scale_state : str
+        "carried" where the optimiser goes on with what it remembers at the next scale, "new" where it begins
+        anew; empty to let the optimiser decide.
     """
 
     name: str
     source: str
     published: str
-    content_layers: tuple[str, ...]
-    style_layers: tuple[str, ...]
+    content_layers: tuple[Layer, ...]
+    style_layers: tuple[Layer, ...]
     content_form: str
     style_form: str
     content_weight: float
@@ -73,10 +108,20 @@ class Preset:
     shared_style_weight: bool = False
     pooling: str = "max"
     pixel_scale: float = 1.0
+    padding: str = "zeros"
+    input_unit: float = 0.0
+    epsilon: float = 0.0
     init: str = "content"
     noise_std: float = 60.0
     optimizer: str = "lbfgs"
     learning_rate: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    averaging: float = 0.0
+    bounds: tuple[float, float] | None = None
+    iterations: int = 100
+    scale_iterations: tuple[int, ...] = ()
+    coarsest: int = 256
+    scale_state: str = ""
 
 
 PRESETS = {
@@ -139,6 +184,32 @@ PRESETS = {
             style_form="mean",
             content_weight=1.0,
             style_weight=1000.0,
+        ),
+        Preset(
+            name="style-transfer-pytorch",
+            source="K. Crowson's PyTorch program: Wasserstein-2 distance of normal distributions for style, "
+            "nine-point variation of pixels 0..1, borders repeated; Adam, its iterates averaged",
+            published="512 px from 128 by factors of sqrt 2, 1000 iterations at the first, then 500",
+            content_layers=("relu4_2",),
+            style_layers=tuple((layer, 4 ** (4 - i) / 341) for i, layer in enumerate(RELU_LAYERS)),
+            content_form="mean",
+            style_form="mean",
+            content_weight=0.015,
+            style_weight=1.0,
+            tv_weight=2.0,
+            tv_form="nine-point",
+            style_representation="wasserstein",
+            padding="replicate",
+            # the standard deviation of ImageNet's pixels, by which torchvision's weights want them divided
+            input_unit=255 * (0.229 + 0.224 + 0.225) / 3,
+            epsilon=1e-4,
+            optimizer="adam",
+            learning_rate=0.02 * 255,
+            betas=(0.9, 0.99),
+            averaging=0.99,
+            bounds=(0.0, 255.0),
+            coarsest=128,
+            scale_state="carried",
         ),
     )
 }

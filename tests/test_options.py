@@ -256,7 +256,7 @@ def test_flags_are_spelled_with_dashes():
 def test_unknown_options_are_refused_and_the_nearest_suggested(make):
     with pytest.raises(UsageError, match="option: 'style_wieght' is unknown, did you mean 'style_weight'"):
         make({"style_wieght": 3})
-    with pytest.raises(UsageError, match=r"valid: size, style_size, .*style_layers"):
+    with pytest.raises(UsageError, match=r"valid: size, size_rule, style_size, .*style_layers"):
         make({"zzzzzz": None})
 
 

@@ -26,6 +26,7 @@ ORDER = [
     {"objective"},
     {"optim"},
     {"run", "check"},
+    {"figures"},
     {"bench"},
     {"cli"},
 ]

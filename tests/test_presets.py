@@ -79,6 +79,11 @@ def features(y, layers, pool):
     return found
 
 
+def as_tensor(image):
+    """Return an image (H, W, 3) or (1, H, W, 3) as (1, 3, H, W)."""
+    return torch.tensor(np.asarray(image, float).reshape(1, *image.shape[-3:])).permute(0, 3, 1, 2)
+
+
 def mean_square(a, b):
     return ((a - b) ** 2).mean()
 
@@ -149,15 +154,98 @@ DEFINITIONS = {
 every_preset = pytest.mark.parametrize("preset", DEFINITIONS)
 
 
+# -- style-transfer-pytorch, whose network, input and losses are others --------------------------------------
+
+MEAN_RGB, STD_RGB = (
+    torch.tensor(values, dtype=torch.float64).reshape(1, 3, 1, 1)
+    for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+)
+
+
+def root(matrix):
+    """Return the square root of a symmetric matrix, by its eigenvalues."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return vectors @ torch.diag(values.sqrt()) @ vectors.T
+
+
+def wasserstein(f, a):
+    """Mean over the channels of the squared distance of two normal distributions, 1e-4 on all variances."""
+    moments = []
+    for x in (f, a):
+        mean = x.mean(1, keepdim=True)
+        moments.append((mean, x @ x.T / x.shape[1] - mean @ mean.T + 1e-4 * torch.eye(len(x), dtype=x.dtype)))
+    (mean, covariance), (target_mean, target) = moments
+    target_root = root(target)
+    between = root(target_root @ covariance @ target_root)
+    return ((mean - target_mean) ** 2).mean() + (covariance + target - 2 * between).diagonal().mean()
+
+
+def nine_points(x):
+    """Twice the mean squared differences of pixels 0..1: / 3 across and down, / 12 along both diagonals."""
+    x = F.pad(x, (1, 1, 1, 1), "replicate")
+    middle = x[..., 1:-1, 1:-1]
+    straight = mean_square(x[..., 1:-1, 2:], middle) + mean_square(x[..., 2:, 1:-1], middle)
+    slanted = mean_square(x[..., 1:, 1:], x[..., :-1, :-1]) + mean_square(x[..., 1:, :-1], x[..., :-1, 1:])
+    return 2 * (straight / 3 + slanted / 12)
+
+
+def crowson(layers, pixels):
+    """Return the leaf and the losses: pixels 0..1 less their mean over their deviation, borders repeated."""
+
+    def seen(image):
+        y = (image / 255 - MEAN_RGB) / STD_RGB
+        found = {}
+        for name, (kernels, biases) in layers.items():
+            if name.endswith("_1") and name != "1_1":
+                y = F.max_pool2d(y, 2)
+            first = name == "1_1"
+            y = F.pad(y, (1, 1, 1, 1), "replicate") if first else y
+            y = F.conv2d(y, kernels, biases, padding=0 if first else 1).clamp(min=0)
+            found[f"relu{name}"] = y.reshape(y.shape[1], -1)
+        return found
+
+    leaf = as_tensor(pixels).clone().requires_grad_()
+    with torch.no_grad():
+        photograph, painting = seen(as_tensor(CONTENT)), seen(as_tensor(STYLE))
+    f = seen(leaf)
+    losses = {"content/relu4_2": 0.015 * mean_square(f["relu4_2"], photograph["relu4_2"])}
+    for block, weight in enumerate((256, 64, 16, 4, 1), start=1):
+        layer = f"relu{block}_1"
+        losses[f"style/{layer}"] = weight / 341 * wasserstein(f[layer], painting[layer])
+    losses["tv"] = 2.0 * nine_points(leaf / 255)
+    return leaf, losses
+
+
+@pytest.mark.parametrize("kind", ["all", "content", "style", "tv"])
+def test_style_transfer_pytorch_is_its_definition(kind):
+    leaf, losses = crowson(parameters("vgg11", "random"), START)
+    off = {} if kind == "all" else {f"{k}_weight": 0 for k in ("content", "style", "tv") if k != kind}
+    wanted = {name: loss for name, loss in losses.items() if kind == "all" or name.startswith(kind)}
+    ours = objective("style-transfer-pytorch", "vgg11", "random", preprocessing="torchvision", **off)
+    assert_same_function(ours, wanted, leaf)
+
+
+def test_weights_made_for_another_unit_of_the_input_have_losses_of_the_same_size():
+    """Of a network without biases, features grow with the input; so the losses do as its square."""
+    unit = 255 * (0.229 + 0.224 + 0.225) / 3
+    few = {"content_layers": "relu1_1", "style_layers": "relu1_1", "tv_weight": 0}
+    made = [
+        objective("style-transfer-pytorch", "vgg11", "random", preprocessing=name, **few)
+        for name in ("torchvision", "caffe")
+    ]
+    weights = [[m.weight for m in ours.modules] for ours in made]
+    np.testing.assert_allclose(np.array(weights[0]) / weights[1], unit**2, rtol=1e-2)
+    added = [ours.network["style/relu1_1"].added for ours in made]
+    assert added[0] == pytest.approx(1e-4, rel=1e-2)
+    assert added[1] / added[0] == pytest.approx(unit**2, rel=1e-2)
+
+
 def restate(preset, layers, pixels=START):
     """Return the leaf of pixels (1, 3, H, W) and the losses by name, as PyTorch has them."""
     definition = DEFINITIONS[preset]
 
     def to_input(image):
         return image.flip(1) / 255 * definition.scale - MEAN_BGR
-
-    def as_tensor(image):
-        return torch.tensor(np.asarray(image, float).reshape(1, *image.shape[-3:])).permute(0, 3, 1, 2)
 
     with torch.no_grad():
         photograph, painting = (
@@ -289,7 +377,15 @@ def test_starts_and_optimisers_are_the_published_ones():
         "neural-style": ("noise", "lbfgs"),
         "neural-style-pt": ("noise", "lbfgs"),
         "gatys": ("content", "lbfgs"),
+        "style-transfer-pytorch": ("content", "adam"),
     }
+    crowson = PRESETS["style-transfer-pytorch"]
+    assert (crowson.learning_rate, crowson.betas, crowson.averaging) == (
+        pytest.approx(5.1),
+        (0.9, 0.99),
+        0.99,
+    )
+    assert (crowson.bounds, crowson.coarsest, crowson.scale_state) == ((0, 255), 128, "carried")
     assert PRESETS["neural-style"].learning_rate == 10
     assert PRESETS["neural-style-pt"].learning_rate == 1
     for name in ("neural-style", "neural-style-pt"):  # 0.001 in what the network sees
@@ -297,7 +393,7 @@ def test_starts_and_optimisers_are_the_published_ones():
 
 
 def test_every_preset_of_the_package_is_restated_here():
-    assert set(PRESETS) == set(DEFINITIONS)
+    assert set(PRESETS) == {*DEFINITIONS, "style-transfer-pytorch"}
     for name, preset in PRESETS.items():
         assert preset.name == name
         assert preset.source

@@ -10,7 +10,7 @@ differentiation of analytic functions", SIAM J. Numer. Anal. 4, 1967). Central d
 
     df/dx_i = (f(x + h e_i) - f(x - h e_i)) / 2h,   h = cbrt(eps) scale    to some nine digits
 
-work with everything that can be evaluated.
+work with everything that can be evaluated; a value with noise asks for a larger h (`nst_manual.check.noise`).
 """
 
 from __future__ import annotations

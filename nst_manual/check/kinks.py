@@ -13,8 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.check.derivatives import Function, central_slope, complex_gradient, one_sided_gradients
+from nst_manual.check.derivatives import (
+    Function,
+    central_slope,
+    complex_gradient,
+    complex_slope,
+    one_sided_gradients,
+)
 from nst_manual.check.diagnosis import likely_cause, relative_error, where, wrong_elements
+from nst_manual.check.noise import DEVIATIONS, NEAR, OF_SLOPE, balanced_step, judged_with_noise, noise_of
 from nst_manual.check.report import Check, judged
 from nst_manual.check.subject import Subject
 
@@ -68,7 +75,25 @@ def check_kinks(name: str, subject: Subject) -> Iterator[Check]:
         return subject.value(x, dy)
 
     dx = np.array(subject.backward(x, dy))
-    right, left = one_sided_gradients(value, x, STEP)
+    check, kinks = _between(name, value, x, dx, STEP)
+    if not check.passed and np.isfinite(check.error):
+        noise = noise_of(value, x, np.random.default_rng([977, 6]).standard_normal(x.shape))
+        size = float(np.max(np.abs(dx), initial=0.0)) or 1.0
+        if DEVIATIONS * noise / STEP > BOUND * size / 10:
+            # noise / h and h^2 are then alike
+            h = max(STEP, min(GRID / 4, float(np.cbrt(noise / size))))
+            check, kinks = _between(name, value, x, dx, h)
+            words = f"the value has noise of {noise:.0e}, and is taken in steps of {h:.0e}"
+            check = judged_with_noise(check, 2**0.5 * noise / (h * size), words)
+    yield check
+    yield _together(name, value, x, dx)
+    if kinks and subject.takes_complex:
+        yield from _own_choice(name, value, x, dx)
+
+
+def _between(name: str, value: Function, x: np.ndarray, dx: np.ndarray, h: float) -> tuple[Check, int]:
+    """Compare with the slopes to both sides; return the number of kinks as well."""
+    right, left = one_sided_gradients(value, x, h)
     # where forward is smooth, its slope lies between these two as well, but for rounding, eps |f| / STEP
     scale = float(np.max(np.abs([right, left]), initial=0.0)) or 1.0
     slack = BOUND * scale / 10 + 1e-9 * abs(float(np.real(value(x))))
@@ -77,10 +102,8 @@ def check_kinks(name: str, subject: Subject) -> Iterator[Check]:
     error = float(np.max(np.abs(dx - nearest), initial=0.0)) / scale
     kinks = int((np.abs(right - left) > KINK * scale).sum())  # a smooth function's slopes differ by STEP
     method = f"between the slopes on both sides, at {kinks} kink{'s' * (kinks != 1)}"
-    yield judged(name, method, error, BOUND, where=where(dx, nearest, BOUND), cause=_cause(x, dx, nearest))
-    yield _together(name, value, x, dx)
-    if kinks and subject.takes_complex:
-        yield from _own_choice(name, value, x, dx)
+    words = {"where": where(dx, nearest, BOUND), "cause": _cause(x, dx, nearest)}
+    return judged(name, method, error, BOUND, **words), kinks
 
 
 def _together(name: str, value: Function, x: np.ndarray, dx: np.ndarray) -> Check:
@@ -94,7 +117,18 @@ def _together(name: str, value: Function, x: np.ndarray, dx: np.ndarray) -> Chec
     scale = abs(expected) + 1e-3 * float(np.linalg.norm(dx) * np.linalg.norm(direction)) or 1.0
     cause = "of equal values the first gets the gradient, once: here it is given more than once, or lost"
     words = f"slope {got:.6g} where {expected:.6g} is right, equal values moved together"
-    return judged(name, "ties moved together", abs(got - expected) / scale, 1e-5, where=words, cause=cause)
+    check = judged(name, "ties moved together", abs(got - expected) / scale, 1e-5, where=words, cause=cause)
+    if check.passed or not direction.any():
+        return check
+    noise = noise_of(value, x, direction)
+    if not DEVIATIONS * OF_SLOPE * noise / 1e-4 > 1e-6 * scale:
+        return check
+    h, disturbed = balanced_step(value, x, direction, noise)
+    largest = float(np.max(np.abs(direction), initial=0.0))
+    expected = central_slope(value, x, direction, h)
+    words = f"slope {got:.6g} where {expected:.6g} is right, equal values moved together"
+    check = judged(name, check.method, abs(got - expected) / scale, 1e-5, where=words, cause=cause)
+    return judged_with_noise(check, disturbed * largest / scale, f"the value has noise of {noise:.0e}")
 
 
 def _own_choice(name: str, value: Function, x: np.ndarray, dx: np.ndarray) -> Iterator[Check]:
@@ -108,14 +142,16 @@ def _own_choice(name: str, value: Function, x: np.ndarray, dx: np.ndarray) -> It
     if not np.allclose(up, down, rtol=1e-9, atol=1e-12 * (float(np.abs(up).max(initial=0.0)) or 1.0)):
         return
     error = relative_error(dx, up, np.array([np.linalg.norm(up) or np.linalg.norm(dx)]))
-    yield judged(
-        name,
-        "zeros and ties as forward takes them",
-        error,
-        1e-11,
-        where=where(dx, up),
-        cause=_cause(x, dx, up),
-    )
+    method = "zeros and ties as forward takes them"
+    check = judged(name, method, error, 1e-11, where=where(dx, up), cause=_cause(x, dx, up))
+    if not check.passed and np.isfinite(error):
+        direction = np.random.default_rng([977, 7]).standard_normal(x.shape)
+        noise = noise_of(lambda z: complex_slope(value, z, direction), x, direction, NEAR[:1])
+        noise /= float(np.linalg.norm(up)) or 1.0
+        check = judged_with_noise(
+            check, noise, f"the value has noise, {noise:.0e} of its slope by complex step"
+        )
+    yield check
 
 
 def _cause(x: np.ndarray, dx: np.ndarray, nearest: Any) -> str:

@@ -9,10 +9,18 @@ from nst_manual.options import flag
 _RESTATED = {
     "style_representation": ("gram",),
     "tv_form": ("absolute", "squared"),
+    "pooling": ("max", "max-ceil", "average"),
+    "padding": ("zeros",),
     "style_combine": ("average",),
     "style_scales": ((1.0,),),
     "laplacian_weight": (0,),
     "style_masks": (),
+    "painting_masks": (),
+    "content_mask": (),
+    "untouched": (),
+    "sketch": (False,),
+    "normalize_gradients": (False,),
+    "size_rule": ("longer",),
     "match_colours": (),
 }
 
@@ -20,7 +28,7 @@ _RESTATED = {
 def expect_restated(config: ObjectiveConfig) -> None:
     """Raise `UsageError` for options that only our own objective has."""
     for name, values in _RESTATED.items():
-        value = getattr(config, name)
+        value = config.chosen(name) if hasattr(config.settings, name) else getattr(config, name)
         if value is not None and value not in values:
             raise UsageError(
                 flag(name),

@@ -15,6 +15,11 @@ from nst_manual.errors import UsageError, unknown_name
 
 GROUPS = ("kernels", "modules", "losses", "networks")
 
+# What is no gradient, and no check would pass: name -> why.
+LEFT_OUT = {
+    "normalized gradients (--normalize-gradients)": "a gradient over its L1 norm is that of no loss",
+}
+
 
 @dataclass(frozen=True)
 class Caught:

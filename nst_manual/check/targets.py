@@ -133,7 +133,12 @@ def _modules() -> Iterator[Target]:
         "MaxPool2d, ceil mode": of(lambda: nn.MaxPool2d(3, 2, ceil_mode=True)),
         "AvgPool2d": of(lambda: nn.AvgPool2d(2)),
         "AvgPool2d, ceil mode": of(lambda: nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False)),
+        "AvgPool2d, scaled": of(lambda: nn.AvgPool2d(2, scale=2)),
+        "L2Pool2d": of(lambda: nn.L2Pool2d(2)),
+        "L2Pool2d, overlapping": of(lambda: nn.L2Pool2d(3, 2, 1)),
+        "L2Pool2d, ceil mode, scaled": of(lambda: nn.L2Pool2d(2, ceil_mode=True, scale=0.78)),
         "GlobalAvgPool2d": of(nn.GlobalAvgPool2d),
+        "ReplicationPad2d": of(lambda: nn.ReplicationPad2d((1, 2))),
         "LocalResponseNorm": of(lambda: nn.LocalResponseNorm(3, 0.3, 0.75, 1.5)),
         "BatchNorm2d": of(lambda: nn.BatchNorm2d(4, dtype="float64")),
         "Softmax": of(nn.Softmax),
@@ -187,12 +192,13 @@ def _losses() -> Iterator[Target]:
     for name, make, forms in (
         ("ContentLoss", content, ("sum", "mean")),
         ("StyleLoss", style, ("paper", "mean")),
-        ("TotalVariation", variation, ("absolute", "squared", "isotropic")),
+        ("TotalVariation", variation, ("absolute", "squared", "isotropic", "nine-point")),
     ):
         for form in forms:
             yield Target(f"{name}, {form}", "losses", make(form))
     yield from _representations()
     yield from _controls()
+    yield from _bounds()
 
 
 def _representations() -> Iterator[Target]:
@@ -242,9 +248,49 @@ def _controls() -> Iterator[Target]:
         target = LaplacianLoss.target_of(_images(rng, 1, 9, 8, 3), 2)
         return LaplacianLoss(target, 1.7, 2), _images(rng, 1, 9, 8, 3)
 
+    def overlay(rng: np.random.Generator) -> Made:
+        from nst_manual.nn import Overlay
+
+        size = shape[1:3]
+        return Overlay(rng.uniform(0, 1, (*size, 1)), rng.uniform(0, 255, (*size, 3))), _images(
+            rng, 2, *size, 3
+        )
+
+    yield Target("Overlay", "losses", overlay)
     yield Target("GuidedStyleLoss", "losses", guided)
     yield Target("MaskedContentLoss", "losses", masked)
     yield Target("LaplacianLoss", "losses", laplacian)
+
+
+def _bounds() -> Iterator[Target]:
+    """Yield the path along which L-BFGS searches between pixel bounds, a function of the step length."""
+    from nst_manual.optim.bounds import bent_slope, project
+
+    def path(rng: np.random.Generator) -> Made:
+        bounds = (0.0, 1.0)
+        start = rng.uniform(*bounds, 30)
+        direction = rng.standard_normal(30)
+        start[:6] = [0, 0, 0, 1, 1, 1]  # at a bound: some go inwards, some stay
+        direction[:6] = [1, -1, 0, -1, 1, 0] * np.abs(direction[:6])
+
+        def point(t: float) -> np.ndarray:
+            return start + t * direction
+
+        def forward(t: np.ndarray) -> np.ndarray:
+            return np.stack([project(point(step), bounds) for step in t])  # (steps, n)
+
+        def backward(t: np.ndarray, dy: np.ndarray) -> np.ndarray:
+            return np.array(
+                [
+                    bent_slope(gradient, direction, point(step), project(point(step), bounds))
+                    for step, gradient in zip(t, dy, strict=True)
+                ]
+            )
+
+        # no step near 0, where elements at a bound have a kink, not even when the check rounds them
+        return OfFunctions(forward, backward), np.array([0.4, 0.8, 1.2]) + rng.uniform(0, 0.2, 3)
+
+    yield Target("bounds: the bent path", "losses", path)
 
 
 def _networks() -> Iterator[Target]:
@@ -256,7 +302,31 @@ def _networks() -> Iterator[Target]:
     yield Target("alexnet-caffe with losses, gatys", "networks", _network("alexnet-caffe", "gatys", 72))
     yield Target("googlenet-caffe with losses, gatys", "networks", _network("googlenet-caffe", "gatys", 40))
     yield Target("squeezenet with losses, paper", "networks", _network("squeezenet", "paper", 40))
+    yield Target("vgg11 with losses, under masks", "networks", _masked_network)
     yield Target("vgg11 with losses, fused", "networks", _network("vgg11", "gatys", 36, plain=False))
+
+
+def _masked_network(rng: np.random.Generator) -> Made:
+    """Return a network under every mask there is: of content, of styles, of paintings, and of pixels."""
+    from nst_manual.objective import Objective
+
+    height, width = 20, 24
+    content, *paintings = (rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(3))
+    soft = rng.integers(1, 256, (height, width, 1), dtype=np.uint8).repeat(3, axis=2)
+    masks = [soft, 255 - soft]
+    options = {"network": "vgg11", "weights": "random", "dtype": "float64", "size": width, "plain": True}
+    options |= {"content_layers": "relu2_1", "style_layers": "relu1_1,relu2_1", "tv_weight": 1.0}
+    options |= {"tv_form": "nine-point", "laplacian_weight": 1.0}
+    objective = Objective(
+        content,
+        paintings,
+        **options,
+        style_masks=masks,
+        painting_masks=masks,
+        content_mask=soft,
+        untouched=soft,
+    )
+    return objective.network, rng.uniform(0, 255, objective.shape)
 
 
 def _network(name: str, preset: str, size: int, plain: bool = True) -> Callable[[np.random.Generator], Made]:

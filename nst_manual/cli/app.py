@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from nst_manual.cli import bench, compare, describe, exercise, gradcheck, presets, reconstruct, run, weights
+from nst_manual.cli import (
+    bench,
+    compare,
+    describe,
+    exercise,
+    figure,
+    gradcheck,
+    presets,
+    reconstruct,
+    run,
+    weights,
+)
 
 
 def make_app() -> typer.Typer:
@@ -22,6 +33,7 @@ def make_app() -> typer.Typer:
     app.callback()(_about)
     run.add(app)
     reconstruct.add(app)
+    figure.add(app)
     describe.add(app)
     bench.add(app)
     compare.add(app)

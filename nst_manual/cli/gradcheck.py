@@ -58,8 +58,11 @@ def gradcheck(
     if as_json:
         mutations = [vars(mutation) for mutation in caught]
         words = {"passed": passed, "checks": [check.as_dict() for check in checks], "mutations": mutations}
+        words["left_out"] = list(suite.LEFT_OUT)
         print(json.dumps(words))
     else:
+        for name, why in suite.LEFT_OUT.items():
+            print(f"left out: {name}: {why}")
         _tell_sum(checks, caught)
     raise typer.Exit(0 if passed else 1)
 

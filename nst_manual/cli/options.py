@@ -49,7 +49,7 @@ def _parameter(field: dataclasses.Field) -> inspect.Parameter:
     """Return one option as typer wants it."""
     about = field.metadata
     is_switch = field.default is False
-    shown = about["shown"] if field.default is None else str(field.default)
+    shown = about["shown"] or str(field.default)
     option = typer.Option(
         flag(field.name),
         # typer would put a default of ours in parentheses, as if it were a remark

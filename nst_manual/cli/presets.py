@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from nst_manual.options import image_size
+from nst_manual.presets import Layer, Preset
 
 
 def add(app: typer.Typer) -> None:
@@ -61,16 +62,47 @@ def presets(
         for heading, text in (
             (
                 "content",
-                f"{preset.content_weight:g} x {preset.content_form} at {', '.join(preset.content_layers)}",
+                f"{preset.content_weight:g} x {preset.content_form} at {_layers(preset.content_layers)}",
             ),
             (
                 "style",
                 f"{preset.style_weight:g}{shared} x {preset.style_representation} ({preset.style_form}) at "
-                f"{', '.join(preset.style_layers)}",
+                f"{_layers(preset.style_layers)}",
             ),
             ("variation", f"{preset.tv_weight:g} x {preset.tv_form}" if preset.tv_weight else "none"),
-            ("network", f"pooling {preset.pooling}, pixels x {preset.pixel_scale:.6g}"),
-            ("start", f"{preset.init}, optimiser {preset.optimizer}"),
+            ("network", _network(preset)),
+            ("run", _run(preset)),
             ("published", preset.published),
         ):
             console.print(f"  {heading:10s} {text}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _layers(layers: tuple[Layer, ...]) -> str:
+    """Return names, with weights where they have some."""
+    return ", ".join(layer if isinstance(layer, str) else f"{layer[0]}:{layer[1]:.4g}" for layer in layers)
+
+
+def _network(preset: Preset) -> str:
+    """Return what is changed of the network and its input."""
+    words = [f"pooling {preset.pooling}"]
+    if preset.padding != "zeros":
+        words.append(f"first padding {preset.padding}")
+    if preset.input_unit:
+        words.append(f"losses for an input in units of {preset.input_unit:.4g} pixel values")
+    else:
+        words.append(f"pixels x {preset.pixel_scale:.6g}")
+    return ", ".join(words)
+
+
+def _run(preset: Preset) -> str:
+    """Return start, optimiser, and iterations where the preset has its own."""
+    words = [f"from {preset.init}", preset.optimizer]
+    if preset.optimizer == "adam":
+        words.append(f"rate {preset.learning_rate:g}, betas {preset.betas[0]:g} {preset.betas[1]:g}")
+    if preset.averaging:
+        words.append(f"averaging {preset.averaging:g}")
+    if preset.bounds:
+        words.append(f"bounds {preset.bounds[0]:g} {preset.bounds[1]:g}")
+    counts = ", ".join(map(str, preset.scale_iterations)) or str(preset.iterations)
+    words.append(f"{counts} iterations, first scale at most {preset.coarsest} pixels")
+    return ", ".join(words)

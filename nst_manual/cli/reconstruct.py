@@ -8,34 +8,49 @@ convolutional neural networks" (NIPS 2015).
 from __future__ import annotations
 
 import dataclasses
-import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from nst_manual.cli.config_file import read_options
 from nst_manual.cli.options import given, with_options
 from nst_manual.cli.run import fresh
 from nst_manual.config import CommandConfig, command_config
+from nst_manual.errors import UsageError
+from nst_manual.figures.psnr import psnr
+from nst_manual.options import flag
 
-# What neither has a use for, or decides itself.
-_NOT_INVERT = {"content_layers", "content_weight"}
-_OF_CONTENT = {"content_layers", "content_weight", "laplacian_weight", "laplacian_pool", "keep_colours"}
-_OF_STYLE = {
-    "style_layers",
-    "style_weight",
-    "style_size",
-    "style_blend",
-    "style_scales",
-    "style_combine",
-    "style_masks",
-    "mask_rule",
-    "style_representation",
-    "match_colours",
-    "colours_of",
+# Of control, what an inversion and a texture have a use for.
+_CONTROLS = {
+    field.name for field in dataclasses.fields(CommandConfig) if field.metadata["group"] == "Control"
 }
+_OF_TEXTURE = {"painting_masks", "mask_rule"}
+# The sum that the other one minimises; and what the command decides itself.
+_OF_CONTENT = {
+    "content_layers",
+    "content_weight",
+    "laplacian_weight",
+    "laplacian_pool",
+    "normalize_gradients",
+}
+_OF_STYLE = {"style_layers", "style_weight", "style_representation"}
+_OF_STYLE |= {"style_size", "style_blend", "style_scales", "style_combine"}
+_SEVERAL = {"style_blend", "style_combine"}
 _ALL = {field.name for field in dataclasses.fields(CommandConfig)}
+_INVERT = _ALL - _CONTROLS - _OF_STYLE - {"content_layers", "content_weight"}
+_TEXTURE = _ALL - (_CONTROLS - _OF_TEXTURE) - _OF_CONTENT - _SEVERAL
 
+ConfigFile = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE.toml",
+        help="Options from a file, such as size = 512; those of the command line replace them.",
+        show_default=False,
+    ),
+]
 Output = Annotated[
     str | None,
     typer.Option(
@@ -51,14 +66,15 @@ Output = Annotated[
 
 def add(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("invert")(with_options(CommandConfig, _ALL - _OF_STYLE - _NOT_INVERT)(invert))
-    app.command("texture")(with_options(CommandConfig, _ALL - _OF_CONTENT)(texture))
+    app.command("invert")(with_options(CommandConfig, _INVERT)(invert))
+    app.command("texture")(with_options(CommandConfig, _TEXTURE)(texture))
 
 
 def invert(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="A picture.")],
     layer: Annotated[str, typer.Option(metavar="LAYER", help="Whose features are kept.")] = "relu4_2",
     output: Output = None,
+    config_file: ConfigFile = None,
     *,
     options: dict[str, Any],
 ) -> None:
@@ -67,27 +83,36 @@ def invert(
     Prints the peak signal-to-noise ratio to the picture: the lower the layer, the more of it is left.
     """
     wanted = {"content_layers": layer, "content_weight": 1.0, "style_weight": 0.0}
-    outcome, config = _make(image, _from_noise(options) | wanted, output, layer.replace("/", "-"))
+    said = _from_noise(options, config_file, "invert", _INVERT) | wanted
+    outcome, config = _make(image, said, output, layer.replace("/", "-"))
     if not config.quiet:
-        from nst_manual.images import read_image, scale_to, to_uint8
+        from nst_manual.images import read_image, resize, to_uint8
 
-        picture = scale_to(read_image(image, "picture"), config.size)
+        picture = resize(read_image(image, "picture"), outcome.pixels.shape[:2])
         print(f"PSNR {psnr(to_uint8(outcome.pixels), picture):.2f} dB", flush=True)
 
 
 def texture(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="A picture.")],
     output: Output = None,
+    config_file: ConfigFile = None,
     *,
     options: dict[str, Any],
 ) -> None:
     """Make an image, from noise, that has the style of a picture and none of its content."""
-    _make(image, _from_noise(options) | {"content_weight": 0.0}, output, "texture")
+    said = _from_noise(options, config_file, "texture", _TEXTURE)
+    _make(image, said | {"content_weight": 0.0}, output, "texture")
 
 
-def _from_noise(options: dict[str, Any]) -> dict[str, Any]:
+def _from_noise(
+    options: dict[str, Any], config_file: str | None, command: str, names: Collection[str]
+) -> dict[str, Any]:
     """Return the options that were given, and a start from noise unless they say otherwise."""
-    return {"init": "noise", "noise_std": 30.0} | given(options)
+    said = {} if config_file is None else read_options(config_file, CommandConfig)
+    for name in said:
+        if name not in names:
+            raise UsageError(f"--config {config_file}", f"{flag(name)} has no meaning for {command}")
+    return {"init": "noise", "noise_std": 30.0} | said | given(options)
 
 
 def _make(image: str, options: dict[str, Any], output: str | None, words: str) -> Any:
@@ -102,9 +127,3 @@ def _make(image: str, options: dict[str, Any], output: str | None, words: str) -
     if outcome.stopped is not None:
         raise outcome.stopped
     return outcome, config
-
-
-def psnr(pixels: Any, picture: Any) -> float:
-    """Return the peak signal-to-noise ratio of two pictures of 0..255, in dB."""
-    error = float(((pixels.astype(float) - picture) ** 2).mean())
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)

@@ -8,7 +8,7 @@ from nst_manual.images.metadata import read_metadata
 from nst_manual.images.naming import ImageWarning
 from nst_manual.images.pixels import NotFiniteError, to_network, to_pil, to_uint8
 from nst_manual.images.read import LIMIT_VARIABLE, MAX_PIXELS, read_image
-from nst_manual.images.resize import fit, resize, scale_to
+from nst_manual.images.resize import fit, longer_side, resize, scale_to
 from nst_manual.images.sheet import contact_sheet
 from nst_manual.images.srgb import BACKGROUND
 from nst_manual.images.start import MEAN_COLOUR, START_KINDS, start_image
@@ -28,6 +28,7 @@ __all__ = [
     "contact_sheet",
     "encode_image",
     "fit",
+    "longer_side",
     "read_image",
     "read_metadata",
     "resize",

@@ -12,8 +12,7 @@ Before the run, the painting can be given the photograph's colours, so that noth
         "symmetric"    A = cov_C^(1/2) cov_S^(-1/2), from "image analogies"
         "mean-std"     A diagonal: the standard deviations of the channels alone
         "histogram"    each channel by rank: no straight line
-
-    match_luminance  the same of lightness alone: L' = (L - mean_S) std_C / std_S + mean_C
+        "luminance"    lightness alone, L' = (L - mean_S) std_C / std_S + mean_C; the colours stay
 
 L. Gatys, A. Ecker, M. Bethge, A. Hertzmann, E. Shechtman, "Controlling perceptual factors in neural style
 transfer" (CVPR 2017), section 4; L. Gatys, M. Bethge, A. Hertzmann, E. Shechtman, "Preserving color in neural
@@ -97,11 +96,12 @@ def match_colours(source: np.ndarray, reference: np.ndarray, method: str = "chol
         (H, W, 3), RGB, 0..255, uint8 or floats: the painting.
     reference : numpy.ndarray
         (h, w, 3), of any size: the photograph.
-    method : {"cholesky", "symmetric", "mean-std", "histogram"}
+    method : {"cholesky", "symmetric", "mean-std", "histogram", "luminance"}
         The first two give the reference's mean and covariance (up to `RIDGE`), the third its means and
-        standard deviations, the last its histograms: a value of rank q in its channel becomes the reference's
-        value of that rank. Equal values stay equal: they get the mean of the reference's values over all the
-        ranks that they hold, so that the means agree exactly and flat areas stay flat.
+        standard deviations, "histogram" its histograms: a value of rank q in its channel becomes the
+        reference's value of that rank. Equal values stay equal: they get the mean of the reference's values
+        over all the ranks that they hold, so that the means agree exactly and flat areas stay flat.
+        "luminance" is `match_luminance`.
 
     Returns
     -------
@@ -210,4 +210,5 @@ METHODS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "symmetric": lambda source, reference: _linear(source, reference, _symmetric),
     "mean-std": lambda source, reference: _linear(source, reference, _mean_std),
     "histogram": _histogram,
+    "luminance": lambda source, reference: match_luminance(source[None], reference[None])[0],
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from nst_manual.errors import ResourceError, UsageError
@@ -25,6 +27,25 @@ def fit(size: tuple[int, int], longer: int) -> tuple[int, int]:
     # in whole numbers: floor(a b / c + 1/2) without the rounding of floats
     height, width = (max(1, (2 * side * longer + max(size)) // (2 * max(size))) for side in size)
     return height, width
+
+
+def longer_side(size: tuple[int, int], wanted: int, rule: str = "longer") -> int:
+    """Return the longer side, in pixels, of a picture of size (H, W) brought to a wanted one by a rule.
+
+    Parameters
+    ----------
+    size : (int, int)
+    wanted : int
+        In pixels.
+    rule : {"longer", "shorter", "area", "original"}
+        The longer side is `wanted`; the shorter is; the area is that of `wanted` x `wanted`; the size stays.
+    """
+    longer, shorter = max(size), min(size)
+    if rule == "shorter":
+        return (2 * wanted * longer + shorter) // (2 * shorter)  # rounded, halves up
+    if rule == "area":
+        return max(1, round(wanted * math.sqrt(longer / shorter)))
+    return longer if rule == "original" else wanted
 
 
 def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -7,6 +7,9 @@ from typing import Any
 from nst_manual.backend import array_module
 from nst_manual.nn.module import Module
 
+# neural-style's, beside the L1 norm of a gradient: where all of it is 0, it stays 0.
+SMALLEST_NORM = 1e-8
+
 
 class LossModule(Module):
     """Returns its input unchanged, keeps `loss`, and adds the gradient of that very number to the dy that
@@ -19,6 +22,9 @@ class LossModule(Module):
 
     Attributes
     ----------
+    normalized : bool
+        Add weight g / (|g|_1 + 1e-8) for the gradient g of the loss without its weight, as neural-style's
+        option does (its `normalize_gradients`). That is the gradient of no loss.
     in_place : bool
         Add to the very array that holds dy, and return it; else to a copy. A fused network sets it.
     """
@@ -27,6 +33,9 @@ class LossModule(Module):
     needs_output = False
     reported = True  # whether it has a loss of its own; half of a pair has none
     in_place = False
+    normalized = False
+    buffers = (*Module.buffers, "own_gradient")
+    own_gradient: Any = None
 
     def __init__(self, weight: float = 1.0) -> None:
         self.weight = weight
@@ -43,9 +52,21 @@ class LossModule(Module):
         if not self.in_place:
             dx = self.buffer("grad_input", x.shape, dy.dtype, dy)
             dx[...] = dy
-        self.add_gradient(x, dx)
+        if self.normalized:
+            self._add_normalized(x, dx)
+        else:
+            self.add_gradient(x, dx)
         self.grad_input = dx
         return dx
+
+    def _add_normalized(self, x: Any, dx: Any) -> None:
+        """Add the gradient over its L1 norm, times the weight."""
+        own = self.buffer("own_gradient", x.shape, dx.dtype, dx)
+        own[...] = 0
+        self.add_gradient(x, own)
+        norm = float(abs(own).sum(dtype="float64"))  # weight |g|_1
+        own *= own.dtype.type(self.weight / (norm + self.weight * SMALLEST_NORM))
+        dx += own
 
     def measure(self, x: Any) -> float:
         """Return the loss of x."""

@@ -83,5 +83,17 @@ REPRESENTATIONS = {
     "patches": _without_form("nearest 3x3 patches (Li, Wand 2016)", PatchLoss),
     "histogram": _without_form("the distribution of each channel (Risser et al. 2017)", HistogramLoss),
 }
+
+
+def wasserstein(epsilon: float) -> Representation:
+    """Return the Wasserstein representation that adds epsilon itself to the variances."""
+    return Representation(
+        REPRESENTATIONS["wasserstein"].words,
+        REPRESENTATIONS["wasserstein"].target_of,
+        lambda target, weight, form: WassersteinLoss(target, weight, epsilon=epsilon, relative=False),
+        WassersteinLoss.blend,
+    )
+
+
 CROSS_LAYER = "cross-layer-gram"
 NAMES = (*REPRESENTATIONS, CROSS_LAYER)

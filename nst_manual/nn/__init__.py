@@ -9,12 +9,15 @@ from nst_manual.nn.dropout import Dropout
 from nst_manual.nn.flatten import Flatten
 from nst_manual.nn.fuse import Fused, fuse
 from nst_manual.nn.global_avg_pool2d import GlobalAvgPool2d
+from nst_manual.nn.l2_pool2d import L2Pool2d
 from nst_manual.nn.linear import Linear
 from nst_manual.nn.local_response_norm import LocalResponseNorm
 from nst_manual.nn.max_pool2d import MaxPool2d
 from nst_manual.nn.module import Module
+from nst_manual.nn.overlay import Overlay
 from nst_manual.nn.preprocess import Preprocess
 from nst_manual.nn.relu import ReLU
+from nst_manual.nn.replication_pad2d import ReplicationPad2d
 from nst_manual.nn.sequential import Sequential
 from nst_manual.nn.softmax import LogSoftmax, Softmax
 
@@ -27,13 +30,16 @@ __all__ = [
     "Flatten",
     "Fused",
     "GlobalAvgPool2d",
+    "L2Pool2d",
     "Linear",
     "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool2d",
     "Module",
+    "Overlay",
     "Preprocess",
     "ReLU",
+    "ReplicationPad2d",
     "Sequential",
     "Softmax",
     "build",

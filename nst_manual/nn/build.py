@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -23,22 +23,33 @@ from nst_manual.nn.flatten import Flatten
 from nst_manual.nn.fuse import fuse
 from nst_manual.nn.fused_conv2d import FusedConv2d
 from nst_manual.nn.global_avg_pool2d import GlobalAvgPool2d
+from nst_manual.nn.l2_pool2d import L2Pool2d
 from nst_manual.nn.linear import Linear
 from nst_manual.nn.local_response_norm import LocalResponseNorm
 from nst_manual.nn.max_pool2d import MaxPool2d
 from nst_manual.nn.module import Module
 from nst_manual.nn.preprocess import Preprocess
 from nst_manual.nn.relu import ReLU
+from nst_manual.nn.replication_pad2d import ReplicationPad2d
 from nst_manual.nn.sequential import Sequential
 from nst_manual.nn.softmax import Softmax
 from nst_manual.store import Weights, load_weights
 
-# How `--pooling` replaces the pooling of the table.
+# How `--pooling` replaces the pooling of the table. The factors of the scaled ones are those of K. Crowson's
+# style-transfer-pytorch, so that features stay nearer to the size that they have behind maxima: behind four
+# poolings of VGG-16 a picture's have 2.7 and 1.6 times that norm, against 0.17 times with plain averages.
 POOLINGS: dict[str, Callable[[rows.MaxPool], Module]] = {
     "max": lambda row: MaxPool2d(row.kernel_size, row.stride, row.padding, ceil_mode=row.ceil_mode),
     "max-ceil": lambda row: MaxPool2d(row.kernel_size, row.stride, row.padding, ceil_mode=True),
-    "average": lambda row: AvgPool2d(row.kernel_size, row.stride, row.padding, ceil_mode=row.ceil_mode),
+    "average": lambda row: AvgPool2d(row.kernel_size, row.stride, row.padding, row.ceil_mode),
+    "scaled-average": lambda row: AvgPool2d(
+        row.kernel_size, row.stride, row.padding, row.ceil_mode, scale=2.0
+    ),
+    "scaled-l2": lambda row: L2Pool2d(row.kernel_size, row.stride, row.padding, row.ceil_mode, scale=0.78),
 }
+
+# What the first convolution that pads sees beyond the image: zeros, or the outermost pixels repeated.
+PADDINGS = ("zeros", "replicate")
 
 _Parameters = tuple[Any, Any] | None
 
@@ -70,6 +81,7 @@ def build(
     preprocessing: Preprocessing | None = None,
     dtype: str | None = None,
     algorithm: str = AUTO,
+    padding: str = "zeros",
 ) -> Sequential:
     """Return the network as modules, each named as its row, behind a `Preprocess` called "preprocess".
 
@@ -79,23 +91,43 @@ def build(
     weights : Weights
         With at least the network's layers.
     pooling : str
-        "max" (the table's own), "max-ceil" (the same in ceil mode) or "average".
+        "max" (the table's own), "max-ceil" (the same in ceil mode), "average", "scaled-average" (twice the
+        average) or "scaled-l2" (0.78 times the root of the sum of squares); over the same windows.
     preprocessing : Preprocessing, optional
         In place of the weights' own.
     dtype : str, optional
         Of the preprocessing; without, that of the weights.
     algorithm : str
         Of the convolutions that it can compute; "auto" chooses for each.
+    padding : str
+        "zeros", or "replicate": the first convolution that pads stands behind a `ReplicationPad2d` called
+        "pad" and pads nothing itself.
     """
     if pooling not in POOLINGS:
         raise unknown_name("pooling", pooling, POOLINGS)
+    if padding not in PADDINGS:
+        raise unknown_name("padding", padding, PADDINGS)
     dtype = dtype or next((weight.dtype.name for weight, _ in weights.arrays.values()), "float32")
     first = Preprocess(preprocessing or weights.preprocessing, dtype)
     first.name = "preprocess"
 
+    table = network.all_rows
+    padded = (step.row for step in rows.steps(table) if isinstance(step.row, rows.Conv) and step.row.padding)
+    bordered = next(padded, None) if padding == "replicate" else None
+
+    def line(table: Iterable[rows.Row]) -> Iterator[Module]:
+        for row in table:
+            if isinstance(row, rows.Conv) and row == bordered:
+                border = ReplicationPad2d(row.padding)
+                border.name = "pad"
+                yield border
+                yield make(replace(row, padding=0))
+            else:
+                yield make(row)
+
     def make(row: rows.Row) -> Module:
         if isinstance(row, rows.Concat):
-            module: Module = Concat(*(Sequential(*map(make, branch)) for branch in row.branches))
+            module: Module = Concat(*(Sequential(*line(branch)) for branch in row.branches))
         elif isinstance(row, rows.MaxPool):
             module = POOLINGS[pooling](row)
         else:
@@ -105,7 +137,7 @@ def build(
         module.name = row.name
         return module
 
-    return Sequential(first, *map(make, network.all_rows))
+    return Sequential(first, *line(table))
 
 
 def configured_weights(config: ObjectiveConfig, network: Network) -> Weights:
@@ -146,6 +178,7 @@ def load_network(
     *,
     top: bool = False,
     pooling: str = "max",
+    padding: str = "zeros",
     seed: int = 0,
     preprocessing: str | Preprocessing | None = None,
 ) -> Sequential:
@@ -164,8 +197,8 @@ def load_network(
         "float32" or "float64", of the weights. Images of a wider type are computed in that type.
     top : bool
         Build the fully connected layers too (`upto` with one of their names implies it).
-    pooling : str
-        "max", "max-ceil" or "average".
+    pooling, padding : str
+        As `build` takes them.
     seed : int
         Of random weights.
     preprocessing : str or Preprocessing, optional
@@ -175,7 +208,7 @@ def load_network(
     Raises
     ------
     UsageError
-        Unknown network, layer, pooling or preprocessing.
+        Unknown network, layer, pooling, padding or preprocessing.
     WeightsError
         The file is missing, damaged or not the network's.
     """
@@ -185,4 +218,4 @@ def load_network(
     elif not top:
         network = network.without_top()
     loaded = load_weights(weights, network, parameter_shapes(network), seed, dtype, preprocessing)
-    return build(network, loaded, pooling, dtype=dtype)
+    return build(network, loaded, pooling, dtype=dtype, padding=padding)

@@ -187,8 +187,8 @@ class FusedConv2d(Module):
 
 
 def can_pool(module: Module) -> bool:
-    """Whether a module is a pooling that can be fused: 2x2, stride 2, no padding, floor mode."""
-    if not isinstance(module, MaxPool2d | AvgPool2d):
+    """Whether a module is a pooling that can be fused: 2x2, stride 2, no padding, floor mode, no factor."""
+    if not isinstance(module, MaxPool2d | AvgPool2d) or getattr(module, "scale", 1) != 1:
         return False
     geometry = module.kernel_size, module.stride, module.padding, getattr(module, "dilation", (1, 1))
     return geometry == ((2, 2), (2, 2), (0, 0), (1, 1)) and not module.ceil_mode

@@ -53,6 +53,10 @@ class Sequential(Container):
         home._insert(home.names.index(name) + 1, module)
         self._input = None
 
+    def insert_first(self, module: Module) -> None:
+        """Insert a module in front of all others."""
+        self._insert(0, module)
+
     def _insert(self, index: int, module: Module) -> None:
         names = self.names
         if module.name in names:

@@ -21,6 +21,14 @@ from nst_manual.nets.geometry import layers as geometry
 from nst_manual.options import flag
 from nst_manual.presets import get_preset
 
+# Fields of a preset that no option replaces, in words.
+_WITHOUT_OPTION = {
+    "pixel_scale": "pixels are multiplied by",
+    "padding": "the first convolution is padded with",
+    "input_unit": "losses are in units of the input of",
+    "epsilon": "what is added to variances is",
+}
+
 
 def equivalent(
     preset: str, other: str, size: tuple[int, int], network: str | None = None, **options: Any
@@ -47,17 +55,16 @@ def equivalent(
     Raises
     ------
     UsageError
-        An unknown name; the two scale pixels differently, which no option changes.
+        An unknown name; the two differ in what no option changes.
     """
     table = get_network(network or "vgg19")
     config = objective_config({"network": table.name, "preset": preset} | options)
     source, target = get_preset(preset), get_preset(other)
-    if source.pixel_scale != target.pixel_scale:
-        raise UsageError(
-            "--as",
-            f"{preset} multiplies pixels by {source.pixel_scale:.6g}, {other} by {target.pixel_scale:.6g}",
-            "no option changes that",
-        )
+    for field, words in _WITHOUT_OPTION.items():
+        one, another = getattr(source, field), getattr(target, field)
+        if one != another:
+            cause = f"{words} {_word(one)} in {preset}, {_word(another)} in {other}"
+            raise UsageError("--as", cause, "no option changes that")
     shapes = {layer.name: layer.output_shape for layer in geometry(table.without_top(), size)}
     content = {
         layer: weight * _content_factor(source.content_form, target.content_form, shapes[layer])
@@ -74,6 +81,11 @@ def equivalent(
             found[f"{kind}_layers"] = tuple(weights.items())
     names = ("tv_weight", "tv_form", "style_representation", "pooling")
     return found | {name: config.chosen(name) for name in names}
+
+
+def _word(value: Any) -> str:
+    """Return a setting for a message."""
+    return value if isinstance(value, str) else f"{value:.6g}"
 
 
 def _content_factor(source: str, target: str, shape: tuple[int, ...]) -> float:

@@ -20,7 +20,12 @@ from nst_manual.errors import UsageError
 from nst_manual.losses import LossModule
 from nst_manual.losses.cross_layer_gram import CrossLayerGramLoss, cross_layer_losses
 from nst_manual.losses.guided import GuidedStyleLoss, guided_gram
-from nst_manual.losses.representations import CROSS_LAYER, REPRESENTATIONS
+from nst_manual.losses.representations import (
+    CROSS_LAYER,
+    REPRESENTATIONS,
+    Representation,
+    wasserstein,
+)
 
 # (pixels of a painting, {layer: statistic}) -> {layer: what the statistic is there}
 Capture = Callable[[np.ndarray, Mapping[str, Callable[[Any], Any]]], dict[str, Any]]
@@ -36,6 +41,8 @@ def style_losses(
     form: str,
     combine: str,
     guides: Sequence[Mapping[str, np.ndarray]] = (),
+    parts: Sequence[Mapping[str, np.ndarray] | None] = (),
+    epsilon: float = 0.0,
 ) -> list[Placed]:
     """Return the loss modules of the paintings' style.
 
@@ -55,23 +62,33 @@ def style_losses(
         "average" or "sum".
     guides : sequence of {layer: array (h, w)}, optional
         Of each painting, where in the picture its style goes; then each has a loss of its own.
+    parts : sequence of {layer: array (h, w)} or None, optional
+        Of each painting, which part of it counts.
+    epsilon : float
+        Of the Wasserstein loss, absolute; 0 for its own.
 
     Raises
     ------
     UsageError
-        Guides, and another representation than "gram"; too few layers for pairs of them.
+        Masks, and another representation than "gram"; too few layers for pairs of them.
     """
     if not weights:
         return []
-    if guides:
-        if representation != "gram":
-            raise UsageError("--style-masks", f"need --style-representation gram, got {representation}")
-        return _guided(capture, paintings, shares, weights, form, guides)
+    parts = [*parts] or [None] * len(paintings)
+    for option, masks in (("--style-masks", guides), ("--painting-masks", [part for part in parts if part])):
+        if masks and representation != "gram":
+            raise UsageError(option, f"needs --style-representation gram, got {representation}")
     if representation == CROSS_LAYER:
         return _cross_layer(capture, paintings, shares, weights, form, combine)
     kind = REPRESENTATIONS[representation]
-    statistics = dict.fromkeys(weights, lambda features: kind.target_of(features, form))
-    found = [capture(painting, statistics) for painting in paintings]
+    if representation == "wasserstein" and epsilon:
+        kind = wasserstein(epsilon)
+    found = [
+        capture(painting, {layer: _statistic(kind, form, part, layer) for layer in weights})
+        for painting, part in zip(paintings, parts, strict=True)
+    ]
+    if guides:
+        return _guided(found, shares, weights, form, guides)
     placed = []
     for layer, weight in weights.items():
         for suffix, share, target in _combined([f[layer] for f in found], shares, kind.blend, combine):
@@ -79,25 +96,28 @@ def style_losses(
     return placed
 
 
+def _statistic(
+    kind: Representation, form: str, part: Mapping[str, np.ndarray] | None, layer: str
+) -> Callable[[Any], Any]:
+    """Return what takes the statistic of a painting's features at a layer, of the part that counts."""
+    if part is None:
+        return lambda features: kind.target_of(features, form)
+    return lambda features: guided_gram(features, part[layer], form)[0]
+
+
 def _guided(
-    capture: Capture,
-    paintings: Sequence[np.ndarray],
+    found: Sequence[Mapping[str, Any]],
     shares: Sequence[float],
     weights: Mapping[str, float],
     form: str,
     guides: Sequence[Mapping[str, np.ndarray]],
 ) -> list[Placed]:
-    """Return a loss for each painting and layer, under the painting's mask; of the painting all counts."""
-
-    def statistic(features: Any) -> Any:
-        return guided_gram(features, np.ones(features.shape[1:3]), form)[0]
-
+    """Return a loss for each painting and layer, under the painting's mask."""
     placed: list[Placed] = []
-    for number, (painting, share, guide) in enumerate(zip(paintings, shares, guides, strict=True), start=1):
-        found = capture(painting, dict.fromkeys(weights, statistic))
+    for number, (targets, share, guide) in enumerate(zip(found, shares, guides, strict=True), start=1):
         for layer, weight in weights.items():
             if share and guide[layer].any():  # a region may be too small for a deep layer
-                module = GuidedStyleLoss(found[layer], guide[layer], weight * share, form)
+                module = GuidedStyleLoss(targets[layer], guide[layer], weight * share, form)
                 placed.append((layer, f"style/{layer}/{number}", module))
     return placed
 

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from nst_manual.config import ObjectiveConfig, objective_config
 from nst_manual.errors import ShapeError, UsageError, not_finite
-from nst_manual.images import read_image, scale_to, to_network
-from nst_manual.images.colour_control import match_colours
+from nst_manual.images import to_network
 from nst_manual.images.masks import masks_at, read_mask
 from nst_manual.losses import ContentLoss, LossModule, TotalVariation, capture
 from nst_manual.losses.laplacian import LaplacianLoss
+from nst_manual.losses.masked_content import MaskedContentLoss
 from nst_manual.nets import get_network
-from nst_manual.nets.geometry import layers as geometry
-from nst_manual.nn import Sequential, build, configured_weights, fuse
-from nst_manual.objective.style import style_losses
+from nst_manual.nn import fuse
+from nst_manual.objective.network import loss_unit, make_network
+from nst_manual.objective.pictures import (
+    as_list,
+    make_overlay,
+    painting_masks,
+    read_content,
+    read_paintings,
+    region_masks,
+    shares_of,
+)
+from nst_manual.objective.style import Placed, style_losses
 from nst_manual.store import default_network
 
 
@@ -44,6 +52,8 @@ class Objective:
         Of the last call, by name: "content/relu4_2", "style/relu1_1", "tv".
     content : array (H, W, 3)
         The photograph at the size of the picture, RGB, 0..255, float32.
+    overlay : Overlay or None
+        What is laid over the image that the optimiser moves (`--sketch`, `--untouched`).
     note : str
         Which network and weights were taken, and why.
 
@@ -59,24 +69,14 @@ class Objective:
         if config is not None and options:
             raise UsageError("options", f"expected config or options, got both ({', '.join(options)})")
         self.config = config = config or objective_config(options)
-        styles = [styles] if _is_image(styles) else list(styles)
-        blend = _blend(config.style_blend, len(styles))
+        styles = as_list(styles)
+        shares = shares_of(config, len(styles))
         # images first: a wrong path is told at once, not after the weights have been read
-        self.content = scale_to(read_image(content, "content"), config.size)
-        paintings = [
-            scale_to(painting, max(1, round(scale * (config.style_size or config.size))))
-            for painting in self._read_styles(styles)
-            for scale in config.style_scales
-        ]
-        scales = len(config.style_scales)
-        blend = tuple(share / scales for share in blend for _ in range(scales))
-        self.network, self.note = _make_network(config, [self.content, *paintings])
-        content_weights, style_weights = config.weighted_layers("content"), config.weighted_layers("style")
-        tv_weight = config.chosen("tv_weight")
-        if not (content_weights or style_weights or tv_weight or config.laplacian_weight):
-            raise UsageError("losses", "all weights are 0, there is nothing to minimise")
-        guides = self._guides(len(styles), style_weights)
-        self._insert_losses(content_weights, style_weights, tv_weight, paintings, blend, guides)
+        self.content = read_content(content, config)
+        paintings = read_paintings(styles, self.content, config)
+        self.overlay = make_overlay(self.content, config)
+        self.network, self.note = make_network(config, [self.content, *paintings])
+        self._insert_losses(paintings, shares, len(styles))
         self.modules: list[LossModule] = [
             m for m in self.network.walk() if isinstance(m, LossModule) and m.reported
         ]
@@ -97,7 +97,7 @@ class Objective:
     @property
     def mean_colour(self) -> np.ndarray:
         """The colour (3,) that the preprocessing maps to zero, RGB, 0..255."""
-        first = self.network["preprocess"]
+        first = self.network["preprocess"]  # y = factor x - shift
         return (first.shift / first.factor)[:: first.step]
 
     @property
@@ -148,6 +148,22 @@ class Objective:
             self._forward(self._checked(image))
         return self.loss
 
+    def picture(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the picture (H, W, 3) that is seen where the optimiser has those pixels (H, W, 3)."""
+        if self.overlay is None:
+            return pixels
+        return self.overlay.forward(to_network(pixels, self.config.dtype))[0]
+
+    def measure_picture(self, picture: Any) -> float:
+        """Return the loss of a finished picture (1, H, W, 3), which has nothing laid over it any more."""
+        if self.overlay is None:
+            return self.measure(picture)
+        self.overlay.removed = True
+        try:
+            return self.measure(picture)
+        finally:
+            self.overlay.removed = False
+
     def _checked(self, image: Any) -> np.ndarray:
         """Return the image in the precision of the network; raise `ShapeError` if its size is wrong."""
         x = np.asarray(image)
@@ -165,74 +181,78 @@ class Objective:
                 raise not_finite(name, f"the loss is {loss}")
         return y
 
-    def _read_styles(self, styles: list[Any]) -> Iterator[np.ndarray]:
-        """Yield the paintings one by one, each named by its number in messages, in the colours asked for."""
-        config = self.config
-        reference = self.content
-        if config.colours_of is not None:
-            if config.match_colours is None:
-                raise UsageError("--colours-of", "has no meaning without --match-colours")
-            reference = read_image(config.colours_of, "--colours-of")
-        for number, style in enumerate(styles, start=1):
-            painting = read_image(style, "style" if len(styles) == 1 else f"style {number}")
-            if config.match_colours is not None:
-                painting = np.clip(match_colours(painting, reference, config.match_colours), 0, 255)
-            yield painting
-
-    def _guides(self, styles: int, layers: Iterable[str]) -> list[dict[str, np.ndarray]]:
-        """Return for each painting, at each of its scales, layer -> its mask; empty without masks."""
-        config = self.config
-        masks = config.style_masks
-        if masks is None:
-            return []
-        if len(masks) != styles:
-            raise UsageError(
-                "--style-masks", f"expected one for each of {styles} paintings, got {len(masks)}"
-            )
-        network = get_network(config.network or default_network()[0])
-        pooling = config.chosen("pooling")
-        found = []
-        for number, source in enumerate(masks, start=1):
-            mask = read_mask(source, self.content.shape[:2], f"--style-masks {number}")
-            if not mask.any():
-                raise UsageError(
-                    f"--style-masks {number}", "is black everywhere", "white is where a style goes"
-                )
-            at = masks_at(network, mask, layers, config.mask_rule, pooling)
-            found += [at] * len(config.style_scales)
-        return found
-
-    def _insert_losses(
-        self,
-        content_weights: dict[str, float],
-        style_weights: dict[str, float],
-        tv_weight: float,
-        paintings: list[np.ndarray],
-        blend: tuple[float, ...],
-        guides: list[dict[str, np.ndarray]],
-    ) -> None:
-        """Capture the targets, insert a module behind each named layer, total variation behind the pixels."""
-        settings = self.config.settings
+    def _insert_losses(self, paintings: list[np.ndarray], shares: tuple[float, ...], styles: int) -> None:
+        """Capture the targets, insert a module behind each named layer, and those of pixels in front."""
+        config, settings = self.config, self.config.settings
+        unit = loss_unit(config, self.network)
+        content, style = (
+            {layer: weight * unit for layer, weight in config.weighted_layers(kind).items()}
+            for kind in ("content", "style")
+        )
+        tv_weight = config.chosen("tv_weight")
+        if not (content or style or tv_weight or config.laplacian_weight):
+            raise UsageError("losses", "all weights are 0, there is nothing to minimise")
         # style first: its features are gone before those of the photograph come
-        styles = style_losses(
+        placed = style_losses(
             self._capture,
             paintings,
-            blend,
-            dict(sorted(style_weights.items(), key=lambda item: self.network.index(item[0]))),
-            self.config.chosen("style_representation"),
+            shares,
+            dict(sorted(style.items(), key=lambda item: self.network.index(item[0]))),
+            config.chosen("style_representation"),
             settings.style_form,
-            self.config.style_combine,
-            guides,
+            config.style_combine,
+            self._guides(style, styles),
+            [None if m is None else self._at(m, style) for m in painting_masks(config, paintings)],
+            settings.epsilon / unit,
         )
-        targets = self._capture(self.content, dict.fromkeys(content_weights, np.copy))
-        for name, weight in content_weights.items():
-            self._insert(name, f"content/{name}", ContentLoss(targets[name], weight, settings.content_form))
-        for layer, name, module in reversed(styles):  # each goes directly behind its layer
+        placed += self._content_losses(content)
+        for layer, name, module in reversed(placed):  # each goes directly behind its layer
+            module.normalized = config.normalize_gradients
             self._insert(layer, name, module)
-        if self.config.laplacian_weight:
-            self._insert_laplacian(self.config.laplacian_weight, self.config.laplacian_pool)
+        if config.laplacian_weight:
+            self._insert_laplacian(config.laplacian_weight, config.laplacian_pool)
         if tv_weight:
-            self._insert("preprocess", "tv", TotalVariation(tv_weight, self.config.chosen("tv_form")))
+            self._insert_variation(tv_weight, config.chosen("tv_form"))
+        if self.overlay is not None:
+            self.network.insert_first(self.overlay)
+
+    def _content_losses(self, weights: dict[str, float]) -> list[Placed]:
+        """Return a loss of content for each layer, under the mask where there is one."""
+        targets, form = (
+            self._capture(self.content, dict.fromkeys(weights, np.copy)),
+            self.config.settings.content_form,
+        )
+        masks = {}
+        if self.config.content_mask is not None:
+            masks = self._at(
+                read_mask(self.config.content_mask, self.content.shape[:2], "--content-mask"), weights
+            )
+        placed: list[Placed] = []
+        for layer, weight in weights.items():
+            if layer in masks:
+                module: ContentLoss = MaskedContentLoss(targets[layer], masks[layer], weight, form)
+            else:
+                module = ContentLoss(targets[layer], weight, form)
+            placed.append((layer, f"content/{layer}", module))
+        return placed
+
+    def _guides(self, layers: Iterable[str], styles: int) -> list[dict[str, np.ndarray]]:
+        """Return for each painting, at each of its scales, layer -> its mask in the picture."""
+        masks = region_masks(self.config, styles, self.content.shape[:2])
+        return [at for mask in masks for at in [self._at(mask, layers)] * len(self.config.style_scales)]
+
+    def _at(self, mask: np.ndarray, layers: Iterable[str]) -> dict[str, np.ndarray]:
+        """Return layer -> a mask of the pixels at its positions."""
+        network = get_network(self.config.network or default_network()[0])
+        return masks_at(network, mask, layers, self.config.mask_rule, self.config.chosen("pooling"))
+
+    def _insert_variation(self, weight: float, form: str) -> None:
+        """Insert total variation: of what the network sees, or of pixels 0..1 for the nine-point form."""
+        if form != "nine-point":
+            return self._insert("preprocess", "tv", TotalVariation(weight, form))
+        module = TotalVariation(weight / 255**2, form)
+        module.name = "tv"
+        return self.network.insert_first(module)
 
     def _insert_laplacian(self, weight: float, pool: int) -> None:
         """Insert the loss that keeps the photograph's edges, behind the pixels."""
@@ -247,34 +267,3 @@ class Objective:
     def _insert(self, layer: str, name: str, module: LossModule) -> None:
         module.name = name
         self.network.insert_after(layer, module)
-
-
-def _make_network(config: ObjectiveConfig, pictures: list[np.ndarray]) -> tuple[Sequential, str]:
-    """Return the network up to the last layer that a loss needs, and a line on which it is."""
-    name, note = (config.network, "") if config.network else default_network()
-    wanted = [*config.weighted_layers("content"), *config.weighted_layers("style")]
-    network = get_network(name).covering(wanted)
-    for picture in pictures:
-        geometry(network, picture.shape[:2])  # raises where the picture is too small
-    weights = configured_weights(config, network)
-    built = build(network, weights, config.chosen("pooling"), None, config.dtype, config.algorithm)
-    return built, "; ".join([note or f"{network.name}, weights {weights.source}", *weights.warnings])
-
-
-def _blend(shares: tuple[float, ...] | None, count: int) -> tuple[float, ...]:
-    """Return the shares of the paintings, with sum 1."""
-    if count == 0:
-        raise UsageError("styles", "expected at least one painting")
-    shares = shares or (1.0,) * count
-    if len(shares) != count:
-        raise UsageError(
-            "--style-blend", f"expected one number for each of {count} paintings, got {len(shares)}"
-        )
-    largest = max(shares)  # so that the sum of shares near the largest float is one
-    whole = sum(share / largest for share in shares)
-    return tuple(share / largest / whole for share in shares)
-
-
-def _is_image(styles: Any) -> bool:
-    """Whether `styles` is one image where a list of them was asked for."""
-    return isinstance(styles, (str, os.PathLike, np.ndarray)) or not isinstance(styles, Iterable)

@@ -29,7 +29,7 @@ class Adagrad(FirstOrder):
         As `FirstOrder`.
     """
 
-    name, memory = "Adagrad", ("squares",)
+    name, memory = "Adagrad", {"squares": 2}
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ class Adam(FirstOrder):
         As `FirstOrder`.
     """
 
-    name, memory = "Adam", ("m", "v")
+    name, memory = "Adam", {"m": 1, "v": 2}
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from nst_manual.optim.base import (
     Function,
     OnIteration,
     Optimizer,
+    Resize,
     Result,
     Stop,
     check_keys,
@@ -26,6 +27,7 @@ from nst_manual.optim.base import (
     nothing,
 )
 from nst_manual.optim.bounds import Bounds, project
+from nst_manual.optim.carry import bilinear
 from nst_manual.optim.first_order import checked
 
 
@@ -100,9 +102,23 @@ class Averaged:
             The state has no average, or the optimiser refuses it.
         """
         check_keys(self.name, state, ("average", "averaged"))
-        self.optimizer.restore({name: state[name] for name in state if name not in ("average", "averaged")})
+        self.optimizer.restore(_own(state))
         self._average, self._count = state["average"].copy(), int(state["averaged"])
         self._restored = True
+
+    def carry_over(self, state: dict[str, Any], resize: Resize = bilinear) -> None:
+        """Begin the next `minimize`, at another size, with the optimiser's memory; the average begins anew.
+
+        It is made of points: those of the smaller image, enlarged, would only blur it. So a state without an
+        average does as well.
+
+        Raises
+        ------
+        UsageError
+            The optimiser refuses the state.
+        """
+        self.optimizer.carry_over(_own(state), resize)
+        self._restored = False
 
     def _include(self, x: Any) -> None:
         """Let the average take in one more point; a new array, since the last one may be in use."""
@@ -112,3 +128,8 @@ class Averaged:
             return
         weight = (1 - self.decay) / (1 - self.decay**self._count)
         self._average = project(self._average + weight * (x - self._average), self.bounds)
+
+
+def _own(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a state that is the optimiser's."""
+    return {name: state[name] for name in state if name not in ("average", "averaged")}

@@ -9,6 +9,9 @@ there, or "" to go on. See `progress.NoProgress`.
 An optimiser with a `state` goes on from it as if it had never stopped, to the bit: `restore(state)`, then
 `minimize` from state["x"]. A state is arrays and numbers, such as a file holds. It serves one run; without it
 each run begins anew.
+
+At another size of the image an optimiser can begin with what is left of a state there: `carry_over(state)`,
+then `minimize` from any image. See `carry.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from nst_manual.errors import UsageError
 Function = Callable[[np.ndarray], tuple[float, np.ndarray]]
 OnIteration = Callable[[int, np.ndarray], None]
 Stop = Callable[[int, float], str]
+Resize = Callable[[Any, tuple[int, int]], Any]  # (1, h, w, C), (H, W) -> (1, H, W, C)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,9 @@ class Optimizer(Protocol):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Let the next `minimize`, from the state's x, go on from there."""
+
+    def carry_over(self, state: dict[str, Any], resize: Resize) -> None:
+        """Let the next `minimize`, from an image of any size, begin with the state's memory."""
 
 
 def nothing(iteration: int, x: np.ndarray) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from nst_manual.backend import array_module
 from nst_manual.errors import UsageError
+from nst_manual.optim.corrections import dot
 
 Bounds = tuple[float, float]
 
@@ -50,3 +51,23 @@ def outward(x: Any, direction: Any, bounds: Bounds) -> Any:
     """Return where a direction leaves the bounds at once: an array of bool, shaped as x."""
     low, high = bounds
     return ((x <= low) & (direction < 0)) | ((x >= high) & (direction > 0))
+
+
+def bent_slope(gradient: Any, direction: Any, free: Any, inside: Any) -> float:
+    """Return the slope of the loss along the bent path x(t) = P(x + t d).
+
+    p'(t) = sum g_i d_i        over the i with P(x + t d)_i = (x + t d)_i
+
+    An element that has come to its bound moves no more, and has no part in it. Where one has come there just
+    now p has a kink, and this is the slope to the left. Without bounds it is g . d.
+
+    Parameters
+    ----------
+    gradient : array (n,)
+        Of the loss at `inside`.
+    direction : array (n,)
+        d.
+    free, inside : array (n,)
+        x + t d, and what `project` has made of it: the same array where there are no bounds.
+    """
+    return dot(gradient, direction if inside is free else direction * (inside == free))

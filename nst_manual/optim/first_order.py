@@ -11,6 +11,8 @@ The rate of an iteration is the optimiser's times a factor (`schedule.py`).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from nst_manual.backend import array_module
@@ -18,6 +20,7 @@ from nst_manual.errors import UsageError
 from nst_manual.optim.base import (
     Function,
     OnIteration,
+    Resize,
     Result,
     Stop,
     check_keys,
@@ -28,6 +31,7 @@ from nst_manual.optim.base import (
     stopped,
 )
 from nst_manual.optim.bounds import Bounds, check_bounds, project
+from nst_manual.optim.carry import Carried, bilinear
 from nst_manual.optim.schedule import Schedule, constant
 
 # Pixel values 0..255. Ten times as much diverges from a start of noise, whose first gradient is small.
@@ -54,7 +58,8 @@ class FirstOrder:
     """
 
     name = ""
-    memory: tuple[str, ...] = ()  # attributes: arrays shaped as x, zero at the beginning
+    # attributes: arrays shaped as x, zero at the beginning -> in which power of the gradient's unit they are
+    memory: Mapping[str, int] = MappingProxyType({})
 
     def __init__(
         self, rate: float | None, bounds: Bounds | None = None, schedule: Schedule | None = None
@@ -64,7 +69,9 @@ class FirstOrder:
         self.bounds, self.schedule = check_bounds(bounds), schedule or constant
         self._x: Any = None
         self._done = 0
+        self._given = self.rate is not None
         self._restored = False
+        self._carried: Carried | None = None
 
     def minimize(
         self,
@@ -125,17 +132,48 @@ class FirstOrder:
         self._x, self._done, self.rate = state["x"].copy(), int(state["iteration"]), float(state["rate"])
         for name in self.memory:
             setattr(self, name, state[name].copy())
-        self._restored = True
+        self._restored, self._carried = True, None
+
+    def carry_over(self, state: dict[str, Any], resize: Resize = bilinear) -> None:
+        """Begin the next `minimize`, at another size of the image, with what a state remembers.
+
+        Averages, sums and velocities are brought to that size (`carry.py`). Iterations are counted on, for
+        Adam's correction and for the schedule: several sizes are one run, and "step:0.5@100" means its
+        hundredth iteration. (A cosine needs its length, as in any run that is made in parts.) A rate that was
+        found from the first gradient means as much as before; one that was given stays as it is.
+
+        Parameters
+        ----------
+        state : dict
+            What `state` of an optimiser of the same kind has returned.
+        resize : callable
+            Array (1, h, w, C), (H, W) -> array (1, H, W, C).
+
+        Raises
+        ------
+        UsageError
+            The state is another optimiser's. In `minimize`: the image has other channels.
+        """
+        self._carried = Carried(self.name, state, ("x", "iteration", "rate", *self.memory), resize)
+        self._restored = False
 
     def _begin(self, x: Any) -> None:
-        """Forget the last run, unless it was restored."""
+        """Forget the last run, unless it was restored or carried over."""
         if self._restored:
             self._restored = False
             check_restored(self.name, x, self._x)
             return
+        carried, self._carried = self._carried, None
         self._x, self._done = None, 0
-        for name in self.memory:
-            setattr(self, name, array_module(x).zeros_like(x))
+        if carried is None:
+            for name in self.memory:
+                setattr(self, name, array_module(x).zeros_like(x))
+            return
+        for name, power in self.memory.items():
+            setattr(self, name, carried.at(x, carried.state[name], power))
+        self._done = int(carried.state["iteration"])
+        if not self._given:
+            self.rate = float(carried.state["rate"]) / carried.gradient_scale(x)
 
     def _rate(self, gradient: Any) -> float:
         if self.rate is None:

@@ -20,6 +20,7 @@ from nst_manual.errors import UsageError
 from nst_manual.optim.base import (
     Function,
     OnIteration,
+    Resize,
     Result,
     Stop,
     check_keys,
@@ -30,6 +31,7 @@ from nst_manual.optim.base import (
     stopped,
 )
 from nst_manual.optim.bounds import Bounds, project
+from nst_manual.optim.carry import Carried, bilinear
 from nst_manual.optim.corrections import dot
 from nst_manual.optim.first_order import FirstOrder, first_rate
 from nst_manual.optim.schedule import Schedule
@@ -107,7 +109,7 @@ class GradientDescent(FirstOrder):
             check_restored(self.name, x, self._x)
         else:
             self._keep(x, *f(x))
-            self._trial = first_rate(self._gradient, FIRST_STEP) if self.rate is None else self.rate
+            self._trial = self._first_trial(x)
         for iteration in range(1, iterations + 1):
             if not self._descend(f):
                 message = f"gradient descent found no lower point after {iteration - 1} iterations"
@@ -134,10 +136,26 @@ class GradientDescent(FirstOrder):
         check_keys(f"{self.name} with backtracking", state, ("x", "rate", "loss", "gradient"))
         self._x, self._gradient = state["x"].copy(), state["gradient"].copy()
         self._loss, self._trial = float(state["loss"]), float(state["rate"])
-        self._restored = True
+        self._restored, self._carried = True, None
+
+    def carry_over(self, state: dict[str, Any], resize: Resize = bilinear) -> None:
+        """Begin as `FirstOrder.carry_over` has it; with backtracking by trying the rate found last."""
+        if not self.backtracking:
+            super().carry_over(state, resize)
+            return
+        name = f"{self.name} with backtracking"
+        self._carried = Carried(name, state, ("x", "rate", "loss", "gradient"), resize)
+        self._restored = False
 
     def _step(self, gradient: Any, rate: float) -> Any:
         return rate * gradient
+
+    def _first_trial(self, x: Any) -> float:
+        """Return the rate that the first search begins with."""
+        carried, self._carried = self._carried, None
+        if carried is not None:
+            return float(carried.state["rate"]) / carried.gradient_scale(x)
+        return first_rate(self._gradient, FIRST_STEP) if self.rate is None else self.rate
 
     def _keep(self, x: Any, loss: float, gradient: Any) -> None:
         """Keep where we are; the gradient may be a buffer of f's."""

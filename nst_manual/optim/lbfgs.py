@@ -28,6 +28,7 @@ from nst_manual.backend import array_module
 from nst_manual.optim.base import (
     Function,
     OnIteration,
+    Resize,
     Result,
     Stop,
     check_keys,
@@ -37,7 +38,8 @@ from nst_manual.optim.base import (
     nothing,
     stopped,
 )
-from nst_manual.optim.bounds import Bounds, check_bounds, outward, project
+from nst_manual.optim.bounds import Bounds, bent_slope, check_bounds, outward, project
+from nst_manual.optim.carry import Carried, bilinear
 from nst_manual.optim.corrections import Corrections, dot
 from nst_manual.optim.line_search import strong_wolfe
 from nst_manual.optim.weak_wolfe import weak_wolfe
@@ -73,6 +75,7 @@ class LBFGS:
         self._direction: Any = None
         self._corrections: Corrections | None = None
         self._restored = False
+        self._carried: Carried | None = None
 
     def minimize(
         self,
@@ -142,7 +145,28 @@ class LBFGS:
         self._direction = array_module(self._x).empty_like(self._gradient)
         self._corrections = Corrections(self.history, self._gradient)
         self._corrections.restore(state)
-        self._restored = True
+        self._restored, self._carried = True, None
+
+    def carry_over(self, state: dict[str, Any], resize: Resize = bilinear) -> None:
+        """Begin the next `minimize`, at another size of the image, with a state's corrections.
+
+        Both s and y are brought to that size (`carry.py`); pairs that are left without positive curvature are
+        dropped, and of more than `history` the oldest.
+
+        Parameters
+        ----------
+        state : dict
+            What `state` of an L-BFGS has returned.
+        resize : callable
+            Array (1, h, w, C), (H, W) -> array (1, H, W, C).
+
+        Raises
+        ------
+        UsageError
+            The state is another optimiser's. In `minimize`: the image has other channels.
+        """
+        self._carried = Carried("L-BFGS", state, ("x", "s", "y"), resize)
+        self._restored = False
 
     def _begin(self, f: Function, x: Any) -> None:
         """Evaluate the start, unless it was restored."""
@@ -156,6 +180,10 @@ class LBFGS:
         self._gradient = xp.array(gradient, x.dtype).reshape(-1)
         self._direction = xp.empty_like(self._gradient)
         self._corrections = Corrections(self.history, self._gradient)
+        carried, self._carried = self._carried, None
+        if carried is not None:
+            for s, y in zip(carried.state["s"], carried.state["y"], strict=True):
+                self._corrections.add(carried.at(x, s).reshape(-1), carried.at(x, y, 1).reshape(-1))
 
     def _advance(self, f: Function) -> bool:
         """Take one step; return False, and stay, where none is found."""
@@ -172,9 +200,7 @@ class LBFGS:
             inside = project(x, self.bounds)
             loss, gradient = f(inside.reshape(self._x.shape))
             tried = inside, loss, gradient.reshape(-1)
-            # a variable that has come to its bound moves no more: it has no part in the slope of the path
-            moving = direction if inside is x else direction * (inside == x)
-            return loss, dot(tried[2], moving)
+            return loss, bent_slope(tried[2], direction, x, inside)
 
         search = self.search if self.bounds is None else self.bent_search
         if search(along, self._loss, slope) is None:

@@ -37,7 +37,7 @@ class Momentum(FirstOrder):
         As `FirstOrder`.
     """
 
-    name, memory = "momentum", ("v",)
+    name, memory = "momentum", {"v": 0}
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ class RMSProp(FirstOrder):
         As `FirstOrder`.
     """
 
-    name, memory = "RMSProp", ("v",)
+    name, memory = "RMSProp", {"v": 2}
 
     def __init__(
         self,

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from nst_manual.errors import UsageError
-from nst_manual.optim.base import Function, OnIteration, Result, Stop, never, nothing, stopped
+from nst_manual.optim.base import Function, OnIteration, Resize, Result, Stop, never, nothing, stopped
 from nst_manual.optim.bounds import Bounds, check_bounds, project
+from nst_manual.optim.carry import bilinear
 
 # A line search that takes more evaluations than this is stuck (SciPy's own default).
 LINE_SEARCH_EVALUATIONS = 20
@@ -43,6 +44,9 @@ class ScipyLBFGS:
     def restore(self, state: dict[str, Any]) -> None:
         """Raise `UsageError`, as `state` does."""
         raise _no_state()
+
+    def carry_over(self, state: dict[str, Any], resize: Resize = bilinear) -> None:
+        """Do nothing: SciPy takes no corrections from outside, at each size it begins anew."""
 
     def minimize(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from nst_manual.backend import thread_limit
 from nst_manual.config import RunConfig
 from nst_manual.errors import DivergedError, NstError, not_finite
 from nst_manual.images import START_KINDS, read_image, start_image, to_network, to_pil, to_uint8
-from nst_manual.images.colour_control import keep_colours
+from nst_manual.images.colour_control import keep_colours, keep_luminance
 from nst_manual.objective import Objective
 from nst_manual.optim import NoProgress, Optimizer, Result
 from nst_manual.optim.base import never
@@ -30,8 +30,8 @@ class Outcome:
     Attributes
     ----------
     pixels : array (H, W, 3)
-        The optimiser's image, RGB, with the photograph's colours where `keep_colours` is set; values outside
-        0..255 occur without bounds.
+        The picture, RGB, with the photograph's colours where `keep_colours` is set; values outside 0..255
+        occur without bounds.
     loss : float
         Of the optimiser's image.
     losses : dict of str to float
@@ -47,6 +47,10 @@ class Outcome:
     stopped : NstError or None
         Why the run ended before the optimiser did: a signal, a loss that is not finite, a file on the way
         that could not be written.
+    moved : array (H, W, 3)
+        What the optimiser has moved: the picture before anything is laid over it and colours are given back.
+    memory : dict or None
+        The optimiser's state, where the configuration lets it be carried to the next scale.
     """
 
     pixels: np.ndarray
@@ -58,11 +62,33 @@ class Outcome:
     seconds: float
     message: str = ""
     stopped: NstError | None = None
+    moved: Any = field(default=None, repr=False)
+    memory: Any = field(default=None, repr=False)
 
     @property
     def image(self) -> Any:
         """The picture as a PIL image, 8 bits a channel."""
         return to_pil(self.pixels)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one scale knows of the run that it is a part of.
+
+    Attributes
+    ----------
+    before, total : int
+        Iterations at the scales before it, and at all; 0 and 0 where there is but one.
+    memory : dict, optional
+        The optimiser's state at the scale before, where it is carried over.
+    """
+
+    before: int = 0
+    total: int = 0
+    memory: dict[str, Any] | None = None
+
+
+WHOLE = Part()
 
 
 def prepare(content: Any, styles: Sequence[Any], config: RunConfig) -> tuple[Objective, np.ndarray]:
@@ -76,9 +102,10 @@ def prepare(content: Any, styles: Sequence[Any], config: RunConfig) -> tuple[Obj
         first = styles[0] if isinstance(styles, Sequence) and not isinstance(styles, (str, bytes)) else styles
         picture = read_image(first, "style")
     objective = Objective(content, styles, config=config)
-    start = start_image(
-        kind, objective.content, config.seed, config.chosen("noise_std"), picture, objective.mean_colour
-    )
+    # over a drawing, white shows the drawing as it is
+    shown = np.full_like(objective.content, 255) if config.sketch else objective.content
+    noise_std = config.chosen("noise_std")
+    start = start_image(kind, shown, config.seed, noise_std, picture, objective.mean_colour)
     return objective, start
 
 
@@ -88,20 +115,21 @@ def run_job(
     config: RunConfig,
     observers: Sequence[Observer] = (),
     lines: Sequence[str] = (),
+    part: Part = WHOLE,
 ) -> Outcome:
-    """Optimise the image from `start` and return where it came.
+    """Optimise the image from `start` and return where it came; it may be a part of a run in several scales.
 
     A signal, a loss that is not finite or a file that cannot be written ends the run, not the program: the
     outcome then holds the last good image, and why in `stopped`.
     """
     # before the threads are limited: with SciPy comes a BLAS library of its own
-    optimizer = make_optimizer(config)
+    optimizer = make_optimizer(config, 0 if part.memory else part.before, part.total)
     with ExitStack() as stack:
         stack.enter_context(thread_limit(config.threads))
         request = stack.enter_context(stop_request())
         for observer in observers:
             stack.callback(observer.close)
-        return _Run(objective, start, config, observers, request).go(optimizer, lines)
+        return _Run(objective, start, config, observers, request).go(optimizer, lines, part.memory)
 
 
 class _Run:
@@ -121,19 +149,19 @@ class _Run:
         self.history: list[dict] = []
         self.iterations = 0
 
-    def go(self, optimizer: Optimizer, lines: Sequence[str]) -> Outcome:
+    def go(self, optimizer: Optimizer, lines: Sequence[str], memory: dict[str, Any] | None) -> Outcome:
         """Run the optimiser."""
         began = time.perf_counter()
+        config, iterations = self.config, self.config.chosen("iterations")
         for observer in self.observers:
-            observer.start(Start(self.config.iterations, self.good, tuple(lines)))
-        x = to_network(self.good, self.config.dtype)
+            observer.start(Start(iterations, self.finished(self.good), tuple(lines)))
+        x = to_network(self.good, config.dtype)
+        if memory is not None:
+            optimizer.carry_over(memory)
         message, stopped = "", None
-        config = self.config
         stop = NoProgress(config.tolerance, config.patience) if config.tolerance else never
         try:
-            result: Result = optimizer.minimize(
-                self.evaluate, x, self.config.iterations, self.after_iteration, stop
-            )
+            result: Result = optimizer.minimize(self.evaluate, x, iterations, self.after_iteration, stop)
             message, self.good = result.message, result.x[0]
         except DivergedError as error:
             where = f"diverged at iteration {self.iterations + 1}, {error.what}"
@@ -141,12 +169,21 @@ class _Run:
             self.good = self.lowest[1]
         except NstError as error:  # a signal, or a file that an observer could not write
             stopped = error
-        loss, losses = self._measure(self.good)
-        self.good = self.finished(self.good)
-        saved_loss, _ = self._measure(to_uint8(self.good))
-        seconds = time.perf_counter() - began
+        loss, losses = self._measure(self.objective.measure, self.good)
+        picture = self.finished(self.good)
+        saved_loss, _ = self._measure(self.objective.measure_picture, to_uint8(picture))
         return Outcome(
-            self.good, loss, losses, saved_loss, self.iterations, self.history, seconds, message, stopped
+            picture,
+            loss,
+            losses,
+            saved_loss,
+            self.iterations,
+            self.history,
+            seconds=time.perf_counter() - began,
+            message=message,
+            stopped=stopped,
+            moved=self.good,
+            memory=optimizer.state() if config.carries and self.iterations else None,
         )
 
     def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -182,14 +219,20 @@ class _Run:
             observer.iteration(Iteration(iteration, self.finished(self.good)))
 
     def finished(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the picture (H, W, 3) as it is saved: with the photograph's colours if so asked."""
-        space = self.config.keep_colours
-        return pixels if space is None else keep_colours(pixels, self.objective.content, space)
+        """Return the picture (H, W, 3) that is saved where the optimiser has those pixels."""
+        picture, content = self.objective.picture(pixels), self.objective.content
+        if self.config.keep_luminance is not None:
+            picture = keep_luminance(picture, content, self.config.keep_luminance)
+        if self.config.keep_colours is not None:
+            picture = keep_colours(picture, content, self.config.keep_colours)
+        return picture
 
-    def _measure(self, pixels: np.ndarray) -> tuple[float, dict[str, float]]:
+    def _measure(
+        self, measure: Callable[[np.ndarray], float], pixels: np.ndarray
+    ) -> tuple[float, dict[str, float]]:
         """Return loss and losses of a picture, without the observers; NaN where they are not finite."""
         try:
-            loss = self.objective.measure(to_network(pixels, self.config.dtype))
+            loss = measure(to_network(pixels, self.config.dtype))
         except DivergedError:
             return float("nan"), {}
         return loss, self.objective.losses

@@ -38,15 +38,15 @@ class Log(Observer):
 class SaveEvery(Observer):
     """Saves OUT-0010.png, OUT-0020.png, ... beside OUT.png."""
 
-    def __init__(self, path: Path, every: int, iterations: int) -> None:
-        self.path, self.every = path, every
+    def __init__(self, path: Path, every: int, iterations: int, texts: dict[str, str]) -> None:
+        self.path, self.every, self.texts = path, every, texts
         self.digits = max(4, len(str(iterations)))  # so that the names sort
 
     def iteration(self, event: Iteration) -> None:
         """Save every so many iterations."""
         if event.number % self.every == 0:
             name = f"{self.path.stem}-{event.number:0{self.digits}d}{self.path.suffix}"
-            save_image(self.path.with_name(name), event.image)
+            save_image(self.path.with_name(name), event.image, self.texts)
 
 
 class ProgressSheet(Observer):

@@ -41,6 +41,7 @@ class Progress(Observer):
     done = 0
     began = 0.0
     first_loss: float | None = None
+    size: tuple[int, int] | None = None
 
     @contextlib.contextmanager
     def preparing(self) -> Iterator[None]:
@@ -57,9 +58,9 @@ class Progress(Observer):
             self.say(line)
 
     def evaluation(self, event: Evaluation) -> None:
-        """Keep the first loss for the summary."""
-        if self.first_loss is None:
-            self.first_loss = event.loss
+        """Keep the first loss at each size for the summary: losses of different sizes do not compare."""
+        if self.size != event.size:
+            self.size, self.first_loss = event.size, event.loss
 
     def iteration(self, event: Iteration) -> None:
         """Count."""

@@ -2,8 +2,8 @@
 
 Large structures are painted while the picture is small, where a layer sees more of it and an iteration costs
 less; the full size adds the detail (L. Gatys et al., "Controlling perceptual factors in neural style
-transfer", CVPR 2017, section 6). The optimiser begins anew at each size: its corrections are of another
-space.
+transfer", CVPR 2017, section 6). The optimiser begins anew at each size, or takes what it remembers along,
+enlarged (`--scale-state`).
 """
 
 from __future__ import annotations
@@ -14,31 +14,73 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from nst_manual.config import RunConfig
-from nst_manual.images import fit, resize
+from nst_manual.config import LARGEST_SIZE, RunConfig
+from nst_manual.errors import UsageError
+from nst_manual.images import read_image, resize
 from nst_manual.objective import Objective
 from nst_manual.run.events import Evaluation, Iteration, Observer, Start
-from nst_manual.run.job import Outcome, prepare, run_job
+from nst_manual.run.job import Outcome, Part, prepare, run_job
 
-FACTOR = math.sqrt(2)
 LEAST_SIZE = 64  # pixels of the longer side: below, the deep layers have nothing left to see
+MOST_SCALES = 16
 
 
-def sizes(size: int, scales: int) -> list[int]:
-    """Return the longer sides of a run in so many scales, in pixels, each sqrt 2 of the one before."""
-    found = {round(size / FACTOR**k) for k in range(scales)}
+def sizes(size: int, scales: int, factor: float = math.sqrt(2)) -> list[int]:
+    """Return the sizes of a run in so many scales, in pixels, each `factor` times the one before."""
+    found = {round(size / factor**k) for k in range(scales)}
     return sorted(side for side in found if side == size or side >= LEAST_SIZE)
 
 
+def enough_scales(size: int, coarsest: int, factor: float = math.sqrt(2)) -> int:
+    """Return how many scales it takes until the first has at most `coarsest` pixels."""
+    wanted = math.log(max(1.0, size / coarsest)) / math.log(factor)
+    return min(MOST_SCALES, 1 + math.ceil(wanted - 1e-9))
+
+
 def configurations(config: RunConfig) -> list[RunConfig]:
-    """Return the configuration of each scale, the coarsest first; paintings shrink with the picture."""
+    """Return the configuration of each scale, the coarsest first; paintings shrink with the picture.
+
+    Raises
+    ------
+    UsageError
+        `--scale-iterations` has more or fewer numbers than there are scales.
+    """
+    count = config.scales or enough_scales(config.size, config.settings.coarsest, config.scale_factor)
+    sides = sizes(config.size, count, config.scale_factor)
     found = []
-    for side in sizes(config.size, config.scales):
-        last = side == config.size
+    for side, iterations in zip(sides, _iterations(config, len(sides)), strict=True):
         style_size = config.style_size and max(8, round(config.style_size * side / config.size))
-        colours = config.keep_colours if last else None  # the next scale goes on from what was painted
-        found.append(replace(config, size=side, style_size=style_size, keep_colours=colours))
+        found.append(replace(config, size=side, style_size=style_size, iterations=iterations, scales=1))
     return found
+
+
+def _iterations(config: RunConfig, scales: int) -> list[int]:
+    """Return the iterations of each scale: as given, or as the preset has them."""
+    if (given := config.scale_iterations) is not None:
+        if len(given) != scales:
+            cause = f"expected a number for each of {scales} scales, got {len(given)}"
+            raise UsageError("--scale-iterations", cause, "see --scales")
+        return list(given)
+    preset = config.settings.scale_iterations
+    if config.iterations is not None or not preset:
+        return [config.chosen("iterations")] * scales
+    return [preset[min(k, len(preset) - 1)] for k in range(scales)]
+
+
+def settled(content: Any, config: RunConfig) -> RunConfig:
+    """Return the configuration with the size in pixels where the photograph decides it.
+
+    Raises
+    ------
+    NstError
+        As `read_image`; the photograph is larger than `--size` may be.
+    """
+    if config.size_rule != "original":
+        return config
+    side = max(read_image(content, "content").shape[:2])
+    if side > LARGEST_SIZE:
+        raise UsageError("--size-rule", f"the photograph has {side} pixels, expected at most {LARGEST_SIZE}")
+    return replace(config, size=side, size_rule="longer")
 
 
 def paint(
@@ -68,8 +110,9 @@ def paint(
         Of the last scale; iterations, history and seconds of all. A run that has been stopped at a coarse
         scale has the picture of that scale, enlarged, and the losses that it had there.
     """
+    config = settled(content, config)
     stages = configurations(config)
-    total = config.iterations * len(stages)
+    total = sum(stage.iterations for stage in stages)
     outcome: Outcome | None = None
     with ExitStack() as stack:
         for observer in observers:
@@ -78,17 +121,20 @@ def paint(
             objective, start = prepare(content, styles, stage) if outcome or not prepared else prepared
             lines: Sequence[str] = ()
             if outcome is not None:
-                start = resize(outcome.pixels, objective.content.shape[:2])
+                start = resize(outcome.moved, objective.content.shape[:2])
             elif introduction is not None:
                 lines = introduction(objective)
             counting = [_Counting(observer, total, outcome) for observer in observers]
-            outcome = _joined(outcome, run_job(objective, start, stage, counting, lines))
+            part = Part(outcome.iterations, total, outcome.memory) if outcome else Part(0, total)
+            outcome = _joined(outcome, run_job(objective, start, stage, counting, lines, part))
             if outcome.stopped is not None:
                 break
-    size = fit(outcome.pixels.shape[:2], config.size)
-    return (
-        outcome if outcome.pixels.shape[:2] == size else replace(outcome, pixels=resize(outcome.pixels, size))
-    )
+    outcome = replace(outcome, memory=None)  # as large as many pictures, and of no use any more
+    if outcome.stopped is None or objective.config.size == config.size:
+        return outcome
+    shape = objective.content.shape[:2]
+    whole = tuple(round(side * config.size / objective.config.size) for side in shape)
+    return replace(outcome, pixels=resize(outcome.pixels, whole))
 
 
 def _joined(before: Outcome | None, after: Outcome) -> Outcome:

@@ -66,3 +66,45 @@ def test_the_ratio_of_equal_pictures_is_infinite_and_of_others_what_the_formula_
     other = PICTURE.astype(float) + 5
     assert psnr(PICTURE, other) == pytest.approx(20 * math.log10(255 / 5))
     assert psnr(np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 255.0)) == 0
+
+
+def test_options_from_a_file(picture, tmp_path, capfd):
+    (tmp_path / "few.toml").write_text('iterations = 2\nsize = 32\nnetwork = "vgg11"\nweights = "random"\n')
+    out = tmp_path / "out.png"
+    assert main(["invert", str(picture), "--config", str(tmp_path / "few.toml"), "-o", str(out)]) == 0
+    assert read_image(out, "out").shape == (26, 32, 3)
+    assert ratio(capfd) > 5
+    (tmp_path / "other.toml").write_text("style-weight = 3\n")
+    assert main(["invert", str(picture), "--config", str(tmp_path / "other.toml")]) == 2
+    assert "--style-weight has no meaning for invert" in capfd.readouterr().err
+
+
+def test_a_texture_of_a_part_of_the_painting(picture, tmp_path):
+    mask = np.zeros((33, 40, 3), np.uint8)
+    mask[:, :20] = 255
+    save_image(tmp_path / "mask.png", mask)
+    out, log = tmp_path / "t.png", tmp_path / "log.jsonl"
+    few = ["--style-layers", "relu1_1", "--iterations", "1", "--log", str(log), "-o", str(out), *SMALL]
+    losses = []
+    for masks in ([], ["--painting-masks", str(tmp_path / "mask.png")]):
+        assert main(["texture", str(picture), *few, *masks]) == 0
+        losses.append(json.loads(log.read_text().splitlines()[0])["loss"])
+    assert losses[0] != losses[1]
+
+
+def test_an_inversion_at_the_size_of_the_picture(picture, tmp_path, capfd):
+    out = tmp_path / "out.png"
+    few = [
+        "--layer",
+        "relu1_1",
+        "--iterations",
+        "1",
+        "--network",
+        "vgg11",
+        "--weights",
+        "random",
+        "-o",
+        str(out),
+    ]
+    assert main(["invert", str(picture), "--size-rule", "shorter", "--size", "24", *few]) == 0
+    assert read_image(out, "out").shape == (24, 29, 3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from kernel_checks import assert_close, draw, rounding, scattered
 
-from nst_manual.kernels import avg_pool, gram, linear, max_pool, relu, softmax
+from nst_manual.kernels import avg_pool, gram, l2_pool, linear, max_pool, relu, replication_pad, softmax
 from nst_manual.kernels.conv import ALGORITHMS
 
 X, Y = (2, 7, 6, 4), (2, 4, 6, 6)
@@ -43,6 +43,11 @@ def winners(arrays):
     return max_pool.forward(draw(4, X), *POOL)[1]
 
 
+def roots(arrays):
+    """What L2 pooling makes of the first array, for the test of its backward."""
+    return l2_pool.forward(arrays[0], *POOL)
+
+
 def parts(result):
     """The results of a kernel that returns several."""
     return result if isinstance(result, tuple) else (result,)
@@ -65,6 +70,17 @@ CALLS = {
     "avg-pool dx": Call(
         lambda dy, **o: avg_pool.input_gradient(dy, (len(dy), *X[1:]), *POOL, **o), [POOLED], upstream=0
     ),
+    "L2 pool": Call(lambda x, **o: l2_pool.forward(x, *POOL, **o), [X]),
+    "L2 pool, ceil": Call(lambda x, **o: l2_pool.forward(x, *POOL[:2], (0, 0), True, **o), [X]),
+    "L2 pool dx": Call(
+        lambda x, y, dy, **o: l2_pool.input_gradient(x, y, dy, *POOL, **o),
+        [X, POOLED, POOLED],
+        batched=(0, 1, 2),
+        upstream=2,
+        make=[(1, roots)],
+    ),
+    "replication": Call(lambda x, **o: replication_pad.forward(x, (2, 1), **o), [X]),
+    "replication dx": Call(lambda dy, **o: replication_pad.input_gradient(dy, (2, 1), **o), [X], upstream=0),
     "linear": Call(linear.forward, [(2, 5), (5, 3), (3,)]),
     "linear dx": Call(linear.input_gradient, [(2, 3), (5, 3)], upstream=0),
     "linear dw, db": Call(

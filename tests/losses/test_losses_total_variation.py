@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from loss_reference import assert_every_element, assert_value, gradient_of, tv_absolute, tv_squared
 
 from nst_manual.check import gradcheck
+from nst_manual.errors import UsageError
 from nst_manual.losses import TotalVariation
 
 EPS = 1e-4  # of the isotropic form, squared units
@@ -22,7 +23,30 @@ def tv_isotropic(x):
     return value
 
 
-FORMS = {"absolute": tv_absolute, "squared": tv_squared, "isotropic": tv_isotropic}
+def tv_nine_point(x):
+    """Squared differences to the right, below, and along both diagonals of the image with repeated edges."""
+    n_images, height, width, channels = x.shape
+    value = 0.0
+
+    def pixel(n, h, w, c):
+        return x[n, min(max(h, 0), height - 1), min(max(w, 0), width - 1), c]
+
+    for n, h, w, c in np.ndindex(x.shape):
+        for below in ((h, w + 1), (h + 1, w)):
+            value += 2 * (pixel(n, *below, c) - x[n, h, w, c]) ** 2 / 3 / x.size
+    squares = n_images * (height + 1) * (width + 1) * channels  # of four pixels each
+    for n, h, w, c in np.ndindex(n_images, height + 1, width + 1, channels):
+        for one, other in (((h, w), (h - 1, w - 1)), ((h, w - 1), (h - 1, w))):
+            value += 2 * (pixel(n, *one, c) - pixel(n, *other, c)) ** 2 / 12 / squares
+    return value
+
+
+FORMS = {
+    "absolute": tv_absolute,
+    "squared": tv_squared,
+    "isotropic": tv_isotropic,
+    "nine-point": tv_nine_point,
+}
 every_form = pytest.mark.parametrize("form", FORMS)
 both_forms = pytest.mark.parametrize("form", ["absolute", "squared"])
 shapes = st.tuples(st.integers(1, 2), st.integers(1, 5), st.integers(1, 5), st.integers(1, 3))
@@ -55,7 +79,7 @@ def test_a_complex_step_agrees_with_that_convention():
     assert_every_element(TotalVariation(0.7, "absolute"), x)
 
 
-@both_forms
+@pytest.mark.parametrize("form", ["absolute", "squared", "nine-point"])
 def test_a_plain_surface_costs_nothing(form):
     x = np.full((1, 4, 5, 3), 77.0)
     module = TotalVariation(form=form)
@@ -147,3 +171,53 @@ def test_the_isotropic_form_of_one_row_and_in_float32():
     assert dx.dtype == np.float32
     assert module.loss == pytest.approx(loss, rel=1e-6)
     assert np.linalg.norm(dx - expected) <= 1e-6 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 6, 9, 3), (2, 5, 4, 1), (1, 1, 7, 3), (1, 7, 1, 3), (1, 1, 1, 3), (1, 2, 2, 3)]
+)
+def test_pytorch_computes_the_nine_point_form_alike(shape):
+    torch = pytest.importorskip("torch")
+    from torch_compare import from_torch, to_torch
+
+    x = np.random.default_rng(3).standard_normal(shape)
+    leaf = to_torch(x)  # (N, C, H, W)
+    p = torch.nn.functional.pad(leaf, (1, 1, 1, 1), mode="replicate")
+    right = p[..., 1:-1, 2:] - p[..., 1:-1, 1:-1]
+    down = p[..., 2:, 1:-1] - p[..., 1:-1, 1:-1]
+    slash, backslash = p[..., 1:, :-1] - p[..., :-1, 1:], p[..., 1:, 1:] - p[..., :-1, :-1]
+    terms = ((right, 3), (down, 3), (backslash, 12), (slash, 12))
+    loss = 1.7 * 2 * sum((difference**2).mean() / divisor for difference, divisor in terms)
+    loss.backward()
+    module = TotalVariation(1.7, "nine-point")
+    np.testing.assert_allclose(gradient_of(module, x), from_torch(leaf.grad), rtol=0, atol=1e-12)
+    assert module.loss == pytest.approx(loss.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 5, 2), (1, 1, 4, 2), (1, 4, 1, 2), (1, 2, 2, 1)])
+def test_nine_point_gradient_of_every_element(shape):
+    assert_every_element(TotalVariation(0.7, "nine-point"), np.random.default_rng(4).standard_normal(shape))
+
+
+def test_the_nine_point_form_is_the_mean_squared_slope_of_a_ramp():
+    rows, columns = np.mgrid[:400, :400]
+    ramp = (0.3 * rows - 0.4 * columns)[None, ..., None]
+    # half of what lies beyond the edges is missing, 1 part in 400
+    assert TotalVariation(form="nine-point").measure(ramp) == pytest.approx(0.25, rel=0.01)
+
+
+def test_the_nine_point_form_in_float32():
+    x = np.random.default_rng(0).uniform(0, 255, (1, 9, 8, 3)).astype(np.float32)
+    module = TotalVariation(2.0, "nine-point")
+    expected = gradient_of(module, x.astype(float))
+    loss = module.loss
+    dx = gradient_of(module, x)
+    assert dx.dtype == np.float32
+    assert type(module.loss) is float
+    assert module.loss == pytest.approx(loss, rel=1e-6)
+    assert np.linalg.norm(dx - expected) <= 1e-6 * np.linalg.norm(expected)
+
+
+def test_unknown_forms_suggest_the_nearest():
+    with pytest.raises(UsageError, match="did you mean 'nine-point'"):
+        TotalVariation(form="nine-points")

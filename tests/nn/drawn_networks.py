@@ -19,6 +19,10 @@ POOLS = {
     "max-ceil": lambda: nn.MaxPool2d(2, ceil_mode=True),
     "average-ceil": lambda: nn.AvgPool2d(2, ceil_mode=True),
     "max-3": lambda: nn.MaxPool2d(3, 2, 1),
+    "average x 2": lambda: nn.AvgPool2d(2, scale=2),
+    "l2 x 0.78": lambda: nn.L2Pool2d(2, scale=0.78),
+    "l2-3-ceil": lambda: nn.L2Pool2d(3, 2, 1, ceil_mode=True),
+    "pad": lambda: nn.ReplicationPad2d((1, 2)),  # no pooling, but it may stand where one does
 }
 LOSSES = ("content", "style", "tv")
 
@@ -97,6 +101,22 @@ VARIETY = {
     "no losses": replace(VGG, rows=("preprocess", CONV, "relu", CONV, "relu", "max", CONV)),
     "ceil mode": replace(VGG, rows=("preprocess", CONV, "relu", "max-ceil", "style", CONV, "average-ceil")),
     "relu and pooling alone": replace(VGG, rows=("relu", "style", "max", "tv", "relu", "average", "relu")),
+    "scaled average": replace(VGG, rows=("pad", CONV, "relu", "average x 2", "style", CONV, "average x 2")),
+    "L2 pooling": replace(
+        VGG,
+        rows=(
+            "preprocess",
+            "tv",
+            "pad",
+            *BLOCK,
+            "l2 x 0.78",
+            CONV,
+            "relu",
+            "l2-3-ceil",
+            "style",
+            "l2 x 0.78",
+        ),
+    ),
     "two images": replace(VGG, x=(2, 9, 12, 3)),
     "losses first": replace(VGG, rows=("tv", "content", CONV, "relu", "max")),
 }

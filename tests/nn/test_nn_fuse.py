@@ -71,6 +71,10 @@ def test_neighbours_become_one_module_unless_a_loss_stands_between():
     assert [len(module.parts) for module in fused] == [3, 2, 2, 2]
     fused = fuse(replace(VGG, rows=(CONV, "relu", "max-3", CONV, "relu", "max-ceil")).build())
     assert [type(module).__name__ for module in fused] == ["FusedConv2d", "MaxPool2d"] * 2
+    # a pooling that multiplies stays apart
+    fused = fuse(VARIETY["scaled average"].build())
+    kinds = ["ReplicationPad2d", "FusedConv2d", "AvgPool2d", "StyleLoss", "FusedConv2d", "AvgPool2d"]
+    assert [type(module).__name__ for module in fused] == kinds
 
 
 def test_the_plain_list_stays_and_its_modules_and_parameters_are_used():

@@ -81,7 +81,7 @@ def test_average_pool_is_its_kernel(ceil_mode, counted):
     )
 
 
-@pytest.mark.parametrize("pool", [nn.MaxPool2d, nn.AvgPool2d])
+@pytest.mark.parametrize("pool", [nn.MaxPool2d, nn.AvgPool2d, nn.L2Pool2d])
 def test_a_pool_without_a_stride_steps_by_its_size(pool):
     assert pool((3, 2)).stride == (3, 2)
     assert pool(3, 1).stride == (1, 1)
@@ -99,7 +99,7 @@ def test_relu_softmax_and_log_softmax_are_their_kernels():
     np.testing.assert_array_equal(nn.LogSoftmax().backward(x, dy), softmax.log_softmax_input_gradient(y, dy))
 
 
-@pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("name", ["Softmax", "LogSoftmax", "L2Pool2d", "L2Pool2d scaled"])
 def test_gradients_of_smooth_modules_are_the_complex_step(name):
     make, shape = SAMPLES[name]
     x, dy = input_and_upstream(make, shape)
@@ -239,6 +239,14 @@ def test_drawn_weights_follow_he_and_the_seed(make):
         (lambda: nn.AvgPool2d(0), "kernel_size: expected"),
         (lambda: nn.AvgPool2d(2, 0), "stride: expected"),
         (lambda: nn.AvgPool2d(3, padding=2), "padding: expected at most half"),
+        (lambda: nn.AvgPool2d(3, scale=0), "scale: expected a number above 0, got 0"),
+        (lambda: nn.L2Pool2d(0), "kernel_size: expected"),
+        (lambda: nn.L2Pool2d(2, 0), "stride: expected"),
+        (lambda: nn.L2Pool2d(3, padding=2), "padding: expected at most half"),
+        (lambda: nn.L2Pool2d(3, scale=-1), "scale: expected a number above 0, got -1"),
+        (lambda: nn.L2Pool2d(3, scale=float("nan")), "scale: expected a number above 0, got nan"),
+        (lambda: nn.ReplicationPad2d(-1), "padding: expected an int or a pair of ints of at least 0, got -1"),
+        (lambda: nn.ReplicationPad2d((1, 1, 2, 2)), "padding: expected an int or a pair"),
         (lambda: nn.Dropout(-0.1), "p: expected a probability"),
         (lambda: nn.Dropout(1.1), "p: expected a probability"),
     ],

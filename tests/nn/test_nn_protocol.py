@@ -55,7 +55,11 @@ def test_backward_of_another_input_runs_forward_again(make, shape):
 
 
 @pytest.mark.parametrize(
-    "name", ["Conv2d", "ReLU", "MaxPool2d", "AvgPool2d", "Linear", "Softmax", "Preprocess"]
+    "name",
+    [
+        *("Conv2d", "ReLU", "MaxPool2d", "AvgPool2d", "L2Pool2d", "L2Pool2d scaled", "ReplicationPad2d"),
+        *("Linear", "Softmax", "Preprocess"),
+    ],
 )
 def test_buffers_are_the_same_object_until_shape_or_type_change(name):
     make, shape = SAMPLES[name]
@@ -178,6 +182,10 @@ def test_a_module_on_its_own_is_the_identity_without_loss_or_parameters():
         (nn.MaxPool2d(2), (1, 1, 5, 3), "1 x 5 pixels do not hold one window"),
         (nn.AvgPool2d(2), (5, 5), r"AvgPool2d, input: expected \(N, H, W, C\)"),
         (nn.AvgPool2d(2), (1, 5, 1, 3), "5 x 1 pixels do not hold one window"),
+        (nn.L2Pool2d(2), (5, 5), r"L2Pool2d, input: expected \(N, H, W, C\)"),
+        (nn.L2Pool2d(2), (1, 5, 1, 3), "5 x 1 pixels do not hold one window"),
+        (nn.ReplicationPad2d(1), (5, 5), r"ReplicationPad2d, input: expected \(N, H, W, C\)"),
+        (nn.ReplicationPad2d(1), (1, 5, 0, 3), "ReplicationPad2d, input: expected at least one pixel"),
         (nn.Linear(3, 4), (2, 5), r"Linear, input: expected \(N, 3\), got shape \(2, 5\)"),
         (nn.Linear(3, 4), (3,), r"Linear, input: expected \(N, 3\), got shape \(3,\)"),
         (
@@ -203,6 +211,10 @@ def test_every_module_prints_its_settings():
     assert repr(nn.AvgPool2d(2)) == (
         "AvgPool2d((2, 2), stride=(2, 2), padding=(0, 0), ceil_mode=False, count_include_pad=True)"
     )
+    assert repr(nn.AvgPool2d(2, scale=2)).endswith("count_include_pad=True, scale=2)")
+    assert repr(nn.L2Pool2d(2)) == "L2Pool2d((2, 2), stride=(2, 2), padding=(0, 0), ceil_mode=False)"
+    assert repr(nn.L2Pool2d(2, scale=0.78)).endswith("ceil_mode=False, scale=0.78)")
+    assert repr(nn.ReplicationPad2d((1, 2))) == "ReplicationPad2d((1, 2))"
     assert repr(nn.Linear(3, 4, bias=False)) == "Linear(3, 4, bias=False)"
     assert repr(nn.Dropout(0.25)) == "Dropout(0.25)"
     assert repr(nn.ReLU()) == "ReLU()"

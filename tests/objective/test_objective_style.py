@@ -115,3 +115,32 @@ def test_other_frameworks_say_what_they_do_not_restate():
     options = {"network": "vgg11", "weights": "random", "size": 40} | LAYERS
     with pytest.raises(UsageError, match="--style-representation: 'wasserstein' is not restated"):
         TorchObjective(CONTENT, [STYLE], style_representation="wasserstein", **options)
+
+
+def test_weights_of_features_are_those_of_losses_squared():
+    """The features times alpha and the Gram matrices times beta, before the differences."""
+    ours = objective(weighting="features", content_weight=3, style_weight=7, preset="gatys", plain=True)
+    alpha, beta = 3, 7
+    ours(start(ours))
+    plain = ours.network
+    f = {name: plain[name].output for name in ("relu1_1", "relu2_1")}
+    content = plain["content/relu2_1"].target
+    assert ours.losses["content/relu2_1"] == pytest.approx(
+        ((alpha * f["relu2_1"] - alpha * content) ** 2).mean(), rel=1e-12
+    )
+    for layer, features in f.items():
+        flat = features.reshape(-1, features.shape[-1])
+        g = flat.T @ flat / flat.size
+        expected = ((beta * g - beta * plain[f"style/{layer}"].target) ** 2).mean()
+        assert ours.losses[f"style/{layer}"] == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_normalized_gradients_add_up_to_the_weights(plain):
+    """Each content and style gradient has its weight for an L1 norm, where it arises."""
+    ours = objective(normalize_gradients=True, style_layers="relu1_1", content_weight=0, plain=plain)
+    assert ours.network["style/relu1_1"].normalized
+    loss, _ = ours(start(ours))
+    assert loss == objective(style_layers="relu1_1", content_weight=0, plain=plain)(start(ours))[0]
+    own = ours.network["style/relu1_1"].own_gradient
+    assert np.abs(own).sum() == pytest.approx(1000, rel=1e-6)

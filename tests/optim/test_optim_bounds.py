@@ -17,7 +17,7 @@ from nst_manual.optim import (
     ScipyLBFGS,
     parse_schedule,
 )
-from nst_manual.optim.bounds import check_bounds, outward, project
+from nst_manual.optim.bounds import bent_slope, check_bounds, outward, project
 from nst_manual.optim.corrections import Corrections
 from nst_manual.optim.weak_wolfe import weak_wolfe
 
@@ -209,6 +209,12 @@ def test_projection_and_what_leaves_the_bounds():
     np.testing.assert_array_equal(outward(x, np.full(5, 1.0), (0.0, 1.0)), [False, False, False, True, True])
     np.testing.assert_array_equal(outward(x, np.full(5, -1.0), (0.0, 1.0)), [True, True, False, False, False])
     assert not outward(x, np.zeros(5), (0.0, 1.0)).any()
+
+
+def test_elements_that_have_come_to_a_bound_have_no_part_in_the_slope():
+    gradient, direction, free = np.array([[1.0, 2, 4, 8], [1, -1, 1, -1], [0.5, 1.5, 0.2, -0.1]])
+    assert bent_slope(gradient, direction, free, project(free, (0.0, 1.0))) == 1 + 4
+    assert bent_slope(gradient, direction, free, project(free, None)) == 1 - 2 + 4 - 8
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -12,7 +12,7 @@ from smooth_pictures import smooth_picture
 import nst_manual as nst
 from nst_manual.cli import main
 from nst_manual.config import run_config
-from nst_manual.errors import Interrupted
+from nst_manual.errors import Interrupted, UsageError
 from nst_manual.images import resize, save_image
 from nst_manual.run import events, paint, scales
 
@@ -27,19 +27,57 @@ def test_sizes_fall_by_a_square_root_of_two_and_not_below_what_layers_need():
     assert scales.sizes(24, 5) == [24]
 
 
-def test_paintings_shrink_with_the_picture_and_colours_come_last():
-    config = run_config(RUN | {"scales": 3, "style_size": 200, "keep_colours": "lab"})
-    found = scales.configurations(config)
-    assert [(stage.size, stage.style_size, stage.keep_colours) for stage in found] == [
-        (64, 100, None),
-        (91, 142, None),
-        (128, 200, "lab"),
-    ]
-    assert scales.configurations(run_config(RUN)) == [run_config(RUN)]
+def test_paintings_shrink_with_the_picture():
+    found = scales.configurations(run_config(RUN | {"scales": 3, "style_size": 200}))
+    assert [(stage.size, stage.style_size) for stage in found] == [(64, 100), (91, 142), (128, 200)]
+    (only,) = scales.configurations(run_config(RUN))
+    assert (only.size, only.style_size, only.iterations) == (128, None, 2)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(256, [256]), (257, [182, 257]), (512, [256, 362, 512]), (1024, [256, 362, 512, 724, 1024])],
+)
+def test_above_256_pixels_a_picture_is_painted_coarse_to_fine(size, expected):
+    stages = scales.configurations(run_config({"size": size}))
+    assert [(stage.size, stage.iterations) for stage in stages] == [(side, 100) for side in expected]
+    assert len(scales.configurations(run_config({"size": size, "scales": 1}))) == 1
+
+
+def test_factor_and_iterations_of_the_scales():
+    config = run_config({"size": 400, "scales": 3, "scale_factor": 2, "scale_iterations": "30,20,10"})
+    found = [(stage.size, stage.iterations) for stage in scales.configurations(config)]
+    assert found == [(100, 30), (200, 20), (400, 10)]
+    preset = run_config({"preset": "style-transfer-pytorch", "size": 512})
+    assert [stage.size for stage in scales.configurations(preset)] == [128, 181, 256, 362, 512]
+    with pytest.raises(UsageError, match="--scale-iterations: expected a number for each of 2 scales, got 3"):
+        scales.configurations(run_config({"size": 362, "scale_iterations": "3,2,1"}))
+    with pytest.raises(UsageError, match="--scale-factor: expected a number above 1, got '1'"):
+        run_config({"scale_factor": "1"})
+    with pytest.raises(
+        UsageError, match="--scale-iterations: expected a whole number from 0 to 1000000, got '1.5'"
+    ):
+        run_config({"scale_iterations": "1.5,2"})
+
+
+def test_colours_are_kept_of_the_last_scale_alone():
+    options = RUN | {"size": 91, "keep_colours": "lab", "bounds": "none"}
+    whole = nst.stylize(CONTENT, STYLE, **options, scales=2, scale_state="new")
+    coarse = nst.stylize(CONTENT, STYLE, **options | {"size": 64, "keep_colours": None})
+    objective, _ = nst.run.prepare(CONTENT, [STYLE], run_config(options))
+    start = resize(coarse.pixels, objective.content.shape[:2])
+    fine = nst.run.run_job(objective, start, run_config(options))
+    np.testing.assert_array_equal(whole.pixels, fine.pixels)
+
+
+def test_the_size_of_the_photograph_is_kept():
+    config = run_config(RUN | {"size_rule": "original", "size": 20, "iterations": 1, "scales": 1})
+    assert paint(CONTENT, [STYLE], config).pixels.shape == CONTENT.shape
+    assert scales.settled(CONTENT, config).size == 128
 
 
 def test_a_run_in_scales_is_its_runs_one_after_the_other():
-    whole = nst.stylize(CONTENT, STYLE, **RUN, scales=2)
+    whole = nst.stylize(CONTENT, STYLE, **RUN, scales=2, scale_state="new")
     coarse = nst.stylize(CONTENT, STYLE, **RUN | {"size": 91})
     start = resize(coarse.pixels, (96, 128))
     config = run_config(RUN)
@@ -118,3 +156,37 @@ def test_the_command_line_logs_all_scales(tmp_path, capfd):
 def test_small_pictures_have_one_scale():
     result = nst.stylize(*pictures(), **SMALL, scales=3)
     assert {tuple(record["size"]) for record in result.history} == {(18, 24)}
+
+
+def test_the_optimiser_goes_on_with_what_it_remembers(monkeypatch):
+    """L-BFGS by default; others where asked; SciPy's cannot."""
+    seen = []
+    for kind in (nst.optim.LBFGS, nst.optim.Adam):
+        monkeypatch.setattr(
+            kind,
+            "carry_over",
+            lambda self, state, old=kind.carry_over: (seen.append(state), old(self, state))[1],
+        )
+    few = RUN | {"scales": 2, "iterations": 1}
+    nst.stylize(CONTENT, STYLE, **few)
+    assert len(seen) == 1
+    assert seen[0]["x"].shape == (1, 68, 91, 3)
+    nst.stylize(CONTENT, STYLE, **few, scale_state="new")
+    nst.stylize(CONTENT, STYLE, **few, optimizer="adam")
+    assert len(seen) == 1
+    result = nst.stylize(CONTENT, STYLE, **few, optimizer="adam", scale_state="carried")
+    assert len(seen) == 2
+    assert result.memory is None  # done with: it is as large as many pictures
+    with pytest.raises(UsageError, match="--scale-state: cannot be carried by lbfgs-scipy"):
+        nst.stylize(CONTENT, STYLE, **few, optimizer="lbfgs-scipy", scale_state="carried")
+
+
+@pytest.mark.parametrize("state", ["carried", "new"])
+def test_a_schedule_counts_through_all_scales(monkeypatch, state):
+    counted = []
+    monkeypatch.setattr(
+        nst.run.optimizers, "parse_schedule", lambda text: lambda i, n: counted.append((i, n)) or 1.0
+    )
+    options = {"scales": 2, "optimizer": "adam", "schedule": "cosine", "scale_iterations": (2, 3)}
+    nst.stylize(CONTENT, STYLE, **RUN | options, scale_state=state)
+    assert counted == [(i, 5) for i in range(1, 6)]
