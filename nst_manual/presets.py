@@ -85,12 +85,13 @@ class Preset:
         Of the pixels.
     iterations : int
     scale_iterations : tuple of int
-        At each scale, from coarse to fine; without, `iterations` at each.
+        At each scale, from coarse to fine, the last for all further ones; without, `iterations` at the first
+        and the last, a tenth of them between.
     coarsest : int
         Scales are added until the first has at most so many pixels.
     scale_state : str
         "carried" where the optimiser goes on with what it remembers at the next scale, "new" where it begins
-        anew; empty to let the optimiser decide.
+        anew.
     """
 
     name: str
@@ -121,7 +122,7 @@ class Preset:
     iterations: int = 100
     scale_iterations: tuple[int, ...] = ()
     coarsest: int = 256
-    scale_state: str = ""
+    scale_state: str = "new"
 
 
 PRESETS = {

@@ -412,3 +412,34 @@ def test_the_names_that_options_accept_are_those_of_the_tables():
         with pytest.raises(UsageError) as error:
             command_config({option: "none such"})
         assert error.value.hint == f"valid: {', '.join(table)}"
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(CommandConfig), ids=lambda field: field.name)
+def test_every_option_is_grouped_has_a_default_for_help_and_refuses_nonsense(field):
+    about = field.metadata
+    assert about["group"] in ("Images", "Network", "Losses", "Control", "Optimisation", "Output")
+    assert about["help"].endswith(".")
+    if field.default is None:
+        assert about["shown"], "None is no default that help could show"
+    if field.default is not False:
+        assert about["metavar"], "a value has a unit or a kind"
+    with pytest.raises(UsageError, match=f"{options.flag(field.name)}.*(expected|is unknown)"):
+        about["parse"](options.flag(field.name), "")
+
+
+def test_one_whole_number_or_several():
+    parse = options.wholes(0, 9)
+    assert parse("--x", "3,4") == (3, 4)
+    assert parse("--x", [3, 4]) == (3, 4)
+    assert parse("--x", 3) == (3,)
+    for wrong in ("", "3,10", [], "1.5", [True]):
+        with pytest.raises(UsageError, match="--x: expected"):
+            parse("--x", wrong)
+
+
+def test_a_picture_is_a_path_or_itself():
+    array = np.zeros((2, 2, 3))
+    assert options.picture("--x", array) is array
+    assert options.picture("--x", "a.png") == "a.png"
+    with pytest.raises(UsageError, match="--x: expected a text"):
+        options.picture("--x", "")

@@ -21,6 +21,7 @@ from nst_manual.check.invariance import check_invariance, check_same_again
 from nst_manual.check.kinks import check_kinks
 from nst_manual.check.report import Check, Report
 from nst_manual.check.subject import Subject
+from nst_manual.errors import UsageError
 
 
 def gradcheck(
@@ -60,7 +61,8 @@ def gradcheck(
     Raises
     ------
     UsageError
-        No `forward` or `backward`, or no array of real numbers comes out of forward.
+        No `forward` or `backward`, or no array of real numbers comes out of forward; a loss whose gradients
+        are normalised, which are the gradient of nothing.
 
     Examples
     --------
@@ -77,6 +79,10 @@ def gradcheck(
     'it is half as large as it should be'
     """
     name = name or type(module).__name__
+    for part in module.walk() if hasattr(module, "walk") else [module]:
+        if getattr(part, "normalized", False):
+            cause = f"{part.name or type(part).__name__} divides its gradient by its L1 norm"
+            raise UsageError(name, cause, "that is the gradient of no loss: there is nothing to check")
     subject = Subject(module, x, seed)
     report = Report()
     dx, problem = _first_backward(name, subject)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nst_manual import __version__
 from nst_manual.cli.config_file import read_options
 from nst_manual.cli.options import given, with_options
 from nst_manual.cli.run import fresh
@@ -214,15 +216,17 @@ def _make(
     from nst_manual.figures.paint import Step, paint_plan
     from nst_manual.images import check_output, save_image
     from nst_manual.run.progress import duration, make_progress
+    from nst_manual.run.record import KEY
 
     planned = plan(content, styles, {name: value for name, value in said.items() if name in of_runs})
     check_output(target, [content, *styles, *planned.inputs], config.force)
     progress = make_progress(config.quiet)
     written = False
+    texts = {KEY: json.dumps({"version": __version__, "figure": kind, "options": said}, default=str)}
 
     def on_picture(step: Step) -> None:
         nonlocal written
-        save_image(target, step.figure.sheet)
+        save_image(target, step.figure.sheet, texts)
         written = True
         progress.say(f"{step.number}/{step.total}  {step.caption}  {duration(step.seconds)}")
 

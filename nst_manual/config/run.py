@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from nst_manual.config.objective import CONTROL, OPTIMISER, OUTPUT, ObjectiveConfig
 from nst_manual.options import choice, interval, option, real, share, switch, text, whole, wholes
@@ -60,7 +61,7 @@ class RunConfig(ObjectiveConfig):
     iterations: int | None = option(
         None,
         whole(0, 1_000_000),
-        "Iterations of the optimiser, at each scale.",
+        "Iterations of the optimiser, at the first and the last scale; a tenth of them at those between.",
         OPTIMISER,
         "NUMBER",
         "the preset's, 100 of most",
@@ -87,7 +88,7 @@ class RunConfig(ObjectiveConfig):
         "Iterations at each scale, from coarse to fine, such as 100,50,50.",
         OPTIMISER,
         "NUMBERS",
-        "--iterations at each",
+        "--iterations at the first and the last, a tenth of them between",
     )
     scale_state: str | None = option(
         None,
@@ -95,7 +96,7 @@ class RunConfig(ObjectiveConfig):
         "At the next scale the optimiser goes on with what it remembers, enlarged (carried), or begins anew.",
         OPTIMISER,
         "HOW",
-        "the preset's, else carried for lbfgs, new for the others",
+        "the preset's, new of most",
     )
     optimizer: str | None = option(
         None,
@@ -161,10 +162,17 @@ class RunConfig(ObjectiveConfig):
     )
 
     @property
+    def files(self) -> list[Any]:
+        """What a run reads beside photograph and paintings: paths that must not be replaced, or pictures."""
+        names = [f.name for f in fields(RunConfig) if f.metadata["metavar"] in ("IMAGE", "IMAGES", "PATH")]
+        values = [self.chosen("init"), *(getattr(self, name) for name in names)]
+        lists = (value if isinstance(value, tuple) else (value,) for value in values)
+        return [value for several in lists for value in several if value is not None]
+
+    @property
     def carries(self) -> bool:
         """Whether the optimiser goes on with what it remembers at the next scale."""
-        usual = "carried" if self.chosen("optimizer") == "lbfgs" else "new"
-        return (self.chosen("scale_state") or usual) == "carried"
+        return self.chosen("scale_state") == "carried"
 
 
 @dataclass(frozen=True)

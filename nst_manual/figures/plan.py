@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,8 +17,6 @@ from nst_manual.run.job import Outcome
 from nst_manual.run.optimizers import make_optimizer
 from nst_manual.run.scales import configurations
 from nst_manual.store import default_network
-
-_FILES = ("IMAGE", "IMAGES", "PATH")  # what options call their values that are files
 
 
 def no_remark(outcome: Outcome) -> str:
@@ -85,12 +82,7 @@ class Plan:
     @property
     def inputs(self) -> list[Any]:
         """The files that the runs read beside photograph and paintings; none of them must be replaced."""
-        files = [f.name for f in dataclasses.fields(RunConfig) if f.metadata["metavar"] in _FILES]
-        found: list[Any] = []
-        for job in self.jobs:
-            for value in (getattr(job.config, name) for name in ("init", *files)):
-                found += value if isinstance(value, tuple) else [value]
-        return [path for path in found if path is not None]
+        return [path for job in self.jobs for path in job.config.files]
 
 
 def as_list(styles: Any) -> list[Any]:

@@ -55,14 +55,7 @@ def run_to_files(content: str, styles: Sequence[str], target: Path, config: Comm
 
 def _check_outputs(inputs: list[str], target: Path, config: CommandConfig) -> None:
     """Refuse outputs that cannot be written, or that would replace an input or one another."""
-    masks = (
-        *(config.style_masks or ()),
-        *(config.painting_masks or ()),
-        config.content_mask,
-        config.untouched,
-    )
-    others = (config.chosen("init"), config.weights, config.colours_of, *masks)
-    inputs = [*inputs, *(path for path in others if path)]
+    inputs = [*inputs, *config.files]
     check_output(target, inputs, config.force)
     outputs = {"the picture": target}
     if config.progress_sheet:
@@ -97,7 +90,7 @@ def _introduction(
     if config.normalize_gradients:
         lines.append(
             "gradient normalized: each content and style gradient over its L1 norm. It is the gradient of no "
-            "loss, so that the loss may rise, and line searches may fail"
+            "loss, which may rise; where a line search of L-BFGS fails, --optimizer adam has none"
         )
     return lines
 

@@ -47,8 +47,10 @@ def test_the_command_prints_options_that_the_command_line_takes(capfd):
 
 
 def test_what_no_option_changes_is_said():
-    with pytest.raises(UsageError, match="neural-style multiplies pixels by 1.00392, gatys by 1"):
+    with pytest.raises(UsageError, match="pixels are multiplied by 1.00392 in neural-style, 1 in gatys"):
         equivalent("neural-style", "gatys", (64, 64))
+    with pytest.raises(UsageError, match="padded with replicate in style-transfer-pytorch, zeros in gatys"):
+        equivalent("style-transfer-pytorch", "gatys", (64, 64))
 
 
 def test_the_list_has_every_preset_and_its_source(capfd):

@@ -116,4 +116,4 @@ def test_without_options_or_with_more_columns_than_a_sheet_has():
     with pytest.raises(UsageError, match="expected --rows or --columns"):
         plan_grid(CONTENT, STYLE)
     with pytest.raises(UsageError, match="at most 24, got 25"):
-        plan_grid(CONTENT, STYLE, columns=("seed", range(25)))
+        plan_grid(CONTENT, STYLE, ("optimizer", ["adam", "lbfgs"]), ("seed", range(25)))

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from nst_manual import nn
+from nst_manual.check import gradcheck
+from nst_manual.errors import UsageError
 from nst_manual.losses import ContentLoss, StyleLoss, gram
 
 RNG = np.random.default_rng(1)
@@ -31,3 +34,12 @@ def test_at_the_target_nothing_is_divided_by_nothing():
     module.normalized = True
     module.forward(X)
     np.testing.assert_array_equal(module.backward(X, DY), DY)
+
+
+def test_the_checker_refuses_it_by_name():
+    module = ContentLoss(P, 3.0, "mean")
+    assert gradcheck(module, X).passed
+    module.normalized, module.name = True, "content"
+    for subject in (module, nn.Sequential(module)):
+        with pytest.raises(UsageError, match="content divides its gradient by its L1 norm"):
+            gradcheck(subject, X)

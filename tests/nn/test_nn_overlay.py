@@ -50,3 +50,15 @@ def test_what_does_not_fit_is_refused():
         nn.Overlay(FACTOR[..., 0], OFFSET)
     with pytest.raises(ShapeError, match="Overlay, input: expected 5 x 6 pixels"):
         nn.Overlay(FACTOR, OFFSET).forward(X[:, 1:])
+
+
+def test_it_is_what_autograd_makes_of_it():
+    torch = pytest.importorskip("torch", reason="comparison with PyTorch: pip install torch==2.13.0")
+    dy = RNG.standard_normal(X.shape)
+    leaf = torch.tensor(X, requires_grad=True)
+    mask, photograph = torch.tensor(1 - FACTOR), torch.tensor(OFFSET)
+    seen = mask * photograph + (1 - mask) * leaf
+    (expected,) = torch.autograd.grad((seen * torch.tensor(dy)).sum(), leaf)
+    overlay = nn.Overlay(FACTOR, (1 - FACTOR) * OFFSET)
+    np.testing.assert_allclose(overlay.forward(X), seen.detach().numpy(), rtol=1e-14)
+    np.testing.assert_allclose(overlay.backward(X, dy), expected.numpy(), rtol=1e-14)
