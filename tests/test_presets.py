@@ -134,6 +134,17 @@ def gatys(y, f, p, a):
         yield f"style/{layer}", 1e3 / n**2 * mean_square(*grams)
 
 
+def quality(y, f, p, a):
+    """Ours: content as Gatys, ten times the style weight on covariances divided by N."""
+    yield "content/relu4_2", mean_square(f["relu4_2"], p["relu4_2"])
+    for layer in ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"):
+        covariances = []
+        for x in (f[layer], a[layer]):
+            centred = x - x.mean(1, keepdim=True)
+            covariances.append(centred @ centred.T / x.numel())
+        yield f"style/{layer}", 1e4 * mean_square(*covariances)
+
+
 @dataclasses.dataclass(frozen=True)
 class Definition:
     """Factor on pixels 0..1, pooling, losses."""
@@ -150,6 +161,8 @@ DEFINITIONS = {
     ),
     "neural-style-pt": Definition(255, functools.partial(F.max_pool2d, kernel_size=2), neural_style_pt),
     "gatys": Definition(255, functools.partial(F.max_pool2d, kernel_size=2), gatys),
+    "fast": Definition(255, functools.partial(F.max_pool2d, kernel_size=2), gatys),
+    "quality": Definition(255, functools.partial(F.max_pool2d, kernel_size=2), quality),
 }
 every_preset = pytest.mark.parametrize("preset", DEFINITIONS)
 
@@ -311,6 +324,8 @@ def test_options_left_out_and_given_as_published_are_the_same(preset):
         "neural-style": ("relu4_2", relus, 5, 100, 1e-3, "max-ceil"),
         "neural-style-pt": ("relu4_2", relus, 5, 100, 1e-3, "max"),
         "gatys": ("relu4_2", relus, 1, 1000, 0, "max"),
+        "fast": ("relu4_2", relus, 1, 1000, 0, "max"),
+        "quality": ("relu4_2", relus, 1, 10000, 0, "max"),
     }[preset]
     names = ("content_layers", "style_layers", "content_weight", "style_weight", "tv_weight", "pooling")
     options = dict(zip(names, given, strict=True)) | {"content_layers": given[0]}
@@ -378,6 +393,8 @@ def test_starts_and_optimisers_are_the_published_ones():
         "neural-style-pt": ("noise", "lbfgs"),
         "gatys": ("content", "lbfgs"),
         "style-transfer-pytorch": ("content", "adam"),
+        "fast": ("content", "lbfgs"),
+        "quality": ("content", "lbfgs"),
     }
     crowson = PRESETS["style-transfer-pytorch"]
     assert (crowson.learning_rate, crowson.betas, crowson.averaging) == (

@@ -296,8 +296,11 @@ def _bounds() -> Iterator[Target]:
 def _networks() -> Iterator[Target]:
     from nst_manual.presets import PRESETS
 
+    # square roots of 512 x 512 take a minute, and are no other than those of 128 x 128
+    fewer = {"style-transfer-pytorch": {"style_layers": "relu1_1:0.8,relu2_1:0.2"}}
     for preset in PRESETS:
-        yield Target(f"vgg11 with losses, {preset}", "networks", _network("vgg11", preset, 36))
+        made = _network("vgg11", preset, 36, **fewer.get(preset, {}))
+        yield Target(f"vgg11 with losses, {preset}", "networks", made)
     yield Target("vgg19 with losses, paper", "networks", _network("vgg19", "paper", 32))
     yield Target("alexnet-caffe with losses, gatys", "networks", _network("alexnet-caffe", "gatys", 72))
     yield Target("googlenet-caffe with losses, gatys", "networks", _network("googlenet-caffe", "gatys", 40))
@@ -329,7 +332,9 @@ def _masked_network(rng: np.random.Generator) -> Made:
     return objective.network, rng.uniform(0, 255, objective.shape)
 
 
-def _network(name: str, preset: str, size: int, plain: bool = True) -> Callable[[np.random.Generator], Made]:
+def _network(
+    name: str, preset: str, size: int, plain: bool = True, **more: Any
+) -> Callable[[np.random.Generator], Made]:
     def make(rng: np.random.Generator) -> Made:
         from nst_manual.objective import Objective
 
@@ -337,7 +342,7 @@ def _network(name: str, preset: str, size: int, plain: bool = True) -> Callable[
             return rng.integers(0, 256, (size - 4, size, 3), dtype=np.uint8)
 
         options = {"network": name, "weights": "random", "dtype": "float64", "size": size, "plain": plain}
-        objective = Objective(picture(), [picture()], preset=preset, **options)
+        objective = Objective(picture(), [picture()], preset=preset, **options | more)
         return objective.network, rng.uniform(0, 255, objective.shape)
 
     return make

@@ -17,7 +17,7 @@ from nst_manual.presets import PRESETS
 
 CONTENT, STYLE = smooth_picture(0, 36, 40), smooth_picture(1, 40, 38)
 NETWORK = {"network": "vgg16", "weights": "random", "dtype": "float64", "size": 40}
-SAME_SCALE = ["paper", "neural-style-pt", "gatys"]
+SAME_SCALE = ["paper", "neural-style-pt", "gatys", "quality"]
 
 
 @pytest.mark.parametrize("name", SAME_SCALE)
