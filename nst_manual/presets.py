@@ -223,7 +223,7 @@ PRESETS = {
             style_form="mean",
             content_weight=1.0,
             style_weight=1000.0,
-            scale_iterations=(50, 5, 25),
+            scale_iterations=(45, 5, 20),
             coarsest=128,
         ),
         Preset(
