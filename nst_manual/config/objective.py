@@ -20,7 +20,7 @@ from nst_manual.options import (
     text,
     whole,
 )
-from nst_manual.presets import PRESETS, STYLE_REPRESENTATIONS, STYLE_UNITS, Preset, get_preset
+from nst_manual.presets import PRESETS, STYLE_LAYERS, STYLE_REPRESENTATIONS, STYLE_UNITS, Preset, get_preset
 
 LARGEST_SIZE = 16384
 DEFAULT_PRESET = "gatys"
@@ -283,9 +283,13 @@ class ObjectiveConfig:
     def layers_of(self, kind: str) -> list[tuple[str, float | None]]:
         """Return (layer, weight or None) of "content" or "style", as given or as the preset has them.
 
-        Presets name VGG's layers; of another network, its counterparts stand for them.
+        A representation of style may have layers of its own (`nst_manual.presets.STYLE_LAYERS`). Presets name
+        VGG's layers; of another network, its counterparts stand for them.
         """
         given = self.chosen(f"{kind}_layers")
+        representation = self.chosen("style_representation")
+        if kind == "style" and self.style_layers is None and representation in STYLE_LAYERS:
+            given = STYLE_LAYERS[representation]
         given = [(item, None) if isinstance(item, str) else item for item in given]
         if getattr(self, f"{kind}_layers") is None and self.network:  # without, it is a VGG
             counterparts = NETWORKS[self.network].counterparts

@@ -5,9 +5,10 @@ import pytest
 from smooth_pictures import random_start, smooth_picture
 
 from nst_manual import Objective
+from nst_manual.config import objective_config
 from nst_manual.errors import UsageError
 from nst_manual.losses import representations
-from nst_manual.presets import PRESETS, STYLE_REPRESENTATIONS
+from nst_manual.presets import PRESETS, STYLE_REPRESENTATIONS, STYLE_UNITS
 
 CONTENT, STYLE, OTHER = smooth_picture(0, 36, 40), smooth_picture(1, 40, 38), smooth_picture(2, 33, 40)
 LAYERS = {"content_layers": "relu2_1", "style_layers": "relu1_1,relu2_1,relu3_1"}
@@ -144,3 +145,16 @@ def test_normalized_gradients_add_up_to_the_weights(plain):
     assert loss == objective(style_layers="relu1_1", content_weight=0, plain=plain)(start(ours))[0]
     own = ours.network["style/relu1_1"].own_gradient
     assert np.abs(own).sum() == pytest.approx(1000, rel=1e-6)
+
+
+def test_patches_have_layers_of_their_own_and_others_the_presets():
+    """There are too many at the first layers; who names layers gets those."""
+    named = objective_config({"style_representation": "patches", "style_layers": "relu1_1"})
+    assert list(named.weighted_layers("style")) == ["relu1_1"]
+    for name in STYLE_REPRESENTATIONS:
+        found = objective_config({"style_representation": name}).weighted_layers("style")
+        expected = {"patches": ["relu3_1", "relu4_1"]}.get(name, list(PRESETS["gatys"].style_layers))
+        assert list(found) == expected
+        assert set(found.values()) == {1000 * STYLE_UNITS[name]}
+    other = objective_config({"style_representation": "patches", "network": "squeezenet"})
+    assert list(other.weighted_layers("style")) == ["fire4", "fire6"]
