@@ -8,7 +8,7 @@ iterations a published one leaves alone, since they are what the user pays in ti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nst_manual.errors import unknown_name
 
@@ -128,6 +128,17 @@ class Preset:
     scale_state: str = "new"
 
 
+_GATYS = Preset(
+    name="gatys",
+    source="L. Gatys's own PyTorch notebook; neural-style with style 1000, content 1, tv 0",
+    published="512 px (shorter side), 500 iterations of L-BFGS, then 200 at 800 px",
+    content_layers=("relu4_2",),
+    style_layers=RELU_LAYERS,
+    content_form="mean",
+    style_form="mean",
+    content_weight=1.0,
+    style_weight=1000.0,
+)
 PRESETS = {
     preset.name: preset
     for preset in (
@@ -178,17 +189,7 @@ PRESETS = {
             init="noise",
             noise_std=1e-3,
         ),
-        Preset(
-            name="gatys",
-            source="L. Gatys's own PyTorch notebook; neural-style with style 1000, content 1, tv 0",
-            published="512 px (shorter side), 500 iterations of L-BFGS, then 200 at 800 px",
-            content_layers=("relu4_2",),
-            style_layers=RELU_LAYERS,
-            content_form="mean",
-            style_form="mean",
-            content_weight=1.0,
-            style_weight=1000.0,
-        ),
+        _GATYS,
         Preset(
             name="style-transfer-pytorch",
             source="K. Crowson's PyTorch program: Wasserstein-2 distance of normal distributions for style, "
@@ -215,30 +216,21 @@ PRESETS = {
             coarsest=128,
             scale_state="carried",
         ),
-        Preset(
+        replace(
+            _GATYS,
             name="fast",
             source="our own: the losses of gatys, from 181 pixels to 256, and not many iterations; "
             "20 seconds on two processors",
             published="256 px",
-            content_layers=("relu4_2",),
-            style_layers=RELU_LAYERS,
-            content_form="mean",
-            style_form="mean",
-            content_weight=1.0,
-            style_weight=1000.0,
             scale_iterations=(35, 22),
             coarsest=182,
         ),
-        Preset(
+        replace(
+            _GATYS,
             name="quality",
             source="our own: as gatys, but style is the covariance of the features, which leaves their means "
             "free; twice the iterations",
             published="512 px and more",
-            content_layers=("relu4_2",),
-            style_layers=RELU_LAYERS,
-            content_form="mean",
-            style_form="mean",
-            content_weight=1.0,
             style_weight=10000.0,
             style_representation="covariance",
             iterations=200,
