@@ -80,7 +80,9 @@ def _along_directions(
     errors = np.abs(got - right) / scale
     check = judged(name, f"{method}, {DIRECTIONS} directions", errors.max(), bound)
     if not check.passed and not subject.narrow and np.isfinite(errors).all():
-        noise, h = _noise(subject, directions[0], scale, bound)
+        # of a complex step, that of the direction with the most: the worst of four is judged
+        along = directions if subject.takes_complex else directions[:1]
+        noise, h = max(_noise(subject, direction, scale, bound) for direction in along)
         if h:
             slope = functools.partial(central_slope, subject.value, subject.x, h=h)
             right = np.array([slope(direction) for direction in directions])
