@@ -12,10 +12,33 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from nst_manual.errors import UsageError, unknown_name
+from nst_manual.options import flag
+
+ConfigFile = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE.toml",
+        help="Options from a file, such as size = 192; those of the command line replace them.",
+        show_default=False,
+    ),
+]
+
+
+def options_for(path: str | None, cls: type, names: Collection[str], command: str) -> dict[str, Any]:
+    """Return a file's options, none without one; raise `UsageError` for one that the command does not have."""
+    found = {} if path is None else read_options(path, cls)
+    for name in found:
+        if name not in names:
+            raise UsageError(f"--config {path}", f"{flag(name)} has no meaning for {command}")
+    return found
 
 
 def read_options(path: str, cls: type) -> dict[str, Any]:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nst_manual import __version__
-from nst_manual.cli.config_file import read_options
+from nst_manual.cli.config_file import ConfigFile, options_for
 from nst_manual.cli.options import given, with_options
 from nst_manual.cli.run import fresh
 from nst_manual.config import CommandConfig, RunConfig, command_config
 from nst_manual.errors import UsageError
 from nst_manual.figures import defaults
-from nst_manual.options import flag
 
 if TYPE_CHECKING:
     from nst_manual.figures.plan import Plan
@@ -52,15 +51,6 @@ Output = Annotated[
         "[dim]\\[default: CONTENT-STYLE-FIGURE.png in this folder][/dim]",
         show_default=False,
         rich_help_panel="Output",
-    ),
-]
-ConfigFile = Annotated[
-    str | None,
-    typer.Option(
-        "--config",
-        metavar="FILE.toml",
-        help="Options from a file, such as size = 192; those of the command line replace them.",
-        show_default=False,
     ),
 ]
 
@@ -207,7 +197,7 @@ def _make(
     options: dict[str, Any],
 ) -> None:
     """Plan a figure, check where it goes, paint it, and write the sheet after every picture."""
-    said = ({} if config_file is None else _read(config_file, kind)) | given(options)
+    said = options_for(config_file, CommandConfig, NAMES[kind], f"figure {kind}") | given(options)
     of_runs = {field.name for field in dataclasses.fields(RunConfig)}
     config = command_config({name: value for name, value in said.items() if name not in of_runs})
     content, *styles = _images(images or [])
@@ -249,16 +239,6 @@ def _with_defaults(changed: Mapping[str, Any]) -> type:
         for name, value in changed.items()
     ]
     return dataclasses.make_dataclass("FigureConfig", replaced, bases=(CommandConfig,), frozen=True)
-
-
-def _read(path: str, kind: str) -> dict[str, Any]:
-    """Return the options of a file; raise `UsageError` for one that this figure does not have."""
-    found = read_options(path, CommandConfig)
-    names: Collection[str] = NAMES[kind]
-    for name in found:
-        if name not in names:
-            raise UsageError(f"--config {path}", f"{flag(name)} has no meaning for figure {kind}")
-    return found
 
 
 def _images(images: list[str]) -> list[str]:

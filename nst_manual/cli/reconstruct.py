@@ -14,13 +14,11 @@ from typing import Annotated, Any
 
 import typer
 
-from nst_manual.cli.config_file import read_options
+from nst_manual.cli.config_file import ConfigFile, options_for
 from nst_manual.cli.options import given, with_options
 from nst_manual.cli.run import fresh
 from nst_manual.config import CommandConfig, command_config
-from nst_manual.errors import UsageError
 from nst_manual.figures.psnr import psnr
-from nst_manual.options import flag
 
 # Of control, what an inversion and a texture have a use for.
 _CONTROLS = {
@@ -42,15 +40,6 @@ _ALL = {field.name for field in dataclasses.fields(CommandConfig)}
 _INVERT = _ALL - _CONTROLS - _OF_STYLE - {"content_layers", "content_weight"}
 _TEXTURE = _ALL - (_CONTROLS - _OF_TEXTURE) - _OF_CONTENT - _SEVERAL
 
-ConfigFile = Annotated[
-    str | None,
-    typer.Option(
-        "--config",
-        metavar="FILE.toml",
-        help="Options from a file, such as size = 512; those of the command line replace them.",
-        show_default=False,
-    ),
-]
 Output = Annotated[
     str | None,
     typer.Option(
@@ -108,10 +97,7 @@ def _from_noise(
     options: dict[str, Any], config_file: str | None, command: str, names: Collection[str]
 ) -> dict[str, Any]:
     """Return the options that were given, and a start from noise unless they say otherwise."""
-    said = {} if config_file is None else read_options(config_file, CommandConfig)
-    for name in said:
-        if name not in names:
-            raise UsageError(f"--config {config_file}", f"{flag(name)} has no meaning for {command}")
+    said = options_for(config_file, CommandConfig, names, command)
     return {"init": "noise", "noise_std": 30.0} | said | given(options)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nst_manual.cli.config_file import read_options
+from nst_manual.cli.config_file import ConfigFile, read_options
 from nst_manual.cli.options import given, with_options
 from nst_manual.config import CommandConfig, command_config
 
@@ -36,15 +36,7 @@ def run(
             rich_help_panel="Output",
         ),
     ] = None,
-    config_file: Annotated[
-        str | None,
-        typer.Option(
-            "--config",
-            metavar="FILE.toml",
-            help="Options from a file, such as size = 512; those of the command line replace them.",
-            show_default=False,
-        ),
-    ] = None,
+    config_file: ConfigFile = None,
     *,
     options: dict[str, Any],
 ) -> None:
