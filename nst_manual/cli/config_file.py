@@ -33,7 +33,7 @@ ConfigFile = Annotated[
 
 
 def options_for(path: str | None, cls: type, names: Collection[str], command: str) -> dict[str, Any]:
-    """Return a file's options, none without one; raise `UsageError` for one that the command does not have."""
+    """Return the options of a file, if any; raise `UsageError` for one that the command does not have."""
     found = {} if path is None else read_options(path, cls)
     for name in found:
         if name not in names:
