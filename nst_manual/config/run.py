@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from nst_manual.config.objective import CONTROL, OPTIMISER, OUTPUT, ObjectiveConfig
-from nst_manual.options import choice, interval, option, real, share, switch, text, whole, wholes
+from nst_manual.options import choice, interval, memory, option, real, share, switch, text, whole, wholes
 
 OPTIMIZERS = (
     "lbfgs",
@@ -160,6 +160,14 @@ class RunConfig(ObjectiveConfig):
         "NUMBER",
         "the processors of this process",
     )
+    memory: int | None = option(
+        None,
+        memory,
+        "Most memory that the run may take, such as 4GB; one that would need more is refused before it starts.",
+        OPTIMISER,
+        "AMOUNT",
+        "what is free",
+    )
 
     @property
     def files(self) -> list[Any]:
@@ -195,7 +203,31 @@ class CommandConfig(RunConfig):
         "FILE",
         "none",
     )
+    checkpoint: str | None = option(
+        None,
+        text,
+        "Write what is needed to go on after a crash, with `resume FILE.h5`; also on Ctrl-C.",
+        OUTPUT,
+        "FILE.h5",
+        "none",
+    )
+    checkpoint_every: float = option(
+        60.0, real(0), "Time between two checkpoints; 0 is after every iteration.", OUTPUT, "SECONDS", "60"
+    )
+    no_manifest: bool = option(
+        False,
+        switch,
+        "Write nothing into the picture, or beside it, about how it was made.",
+        OUTPUT,
+        "",
+    )
     log: str | None = option(None, text, "Write one JSON object an evaluation.", OUTPUT, "FILE.jsonl", "none")
-    force: bool = option(False, switch, "Let the picture replace one of the inputs.", OUTPUT, "")
+    force: bool = option(
+        False,
+        switch,
+        "Let the picture replace one of the inputs, and the checkpoint that of an unfinished run.",
+        OUTPUT,
+        "",
+    )
     quiet: bool = option(False, switch, "Print errors only.", OUTPUT, "")
     debug: bool = option(False, switch, "Print the traceback of an error.", OUTPUT, "")
