@@ -1,14 +1,31 @@
-"""Write a file so that whoever looks finds the old one or the new one whole, never half of one."""
+"""Write a file so that whoever looks finds the old one or the new one whole, never half of one.
+
+A process that is killed leaves its temporary file behind. The next one that writes to the same path removes it:
+whoever is at work holds a lock on his own.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from nst_manual.errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open cannot be removed anyway
+    fcntl = None
+
+# seconds: an empty temporary file may be so young that its owner has not locked it yet
+_YOUNG = 1.0
+
+# of this process, at work; a set of strings, since a signal handler may look at any moment
+_temporaries: set[str] = set()
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
@@ -25,11 +42,18 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], previous: str | os.PathLike[str] | None = None) -> Iterator[Path]:
     """Yield the name of a temporary file that becomes the one at `path`, unless the block raises.
 
     It lies in the same folder, and reaches the disk (fsync) before the rename, and the rename reaches the
     disk before the block is left: after a power cut either file is whole.
+
+    Parameters
+    ----------
+    path : path
+    previous : path, optional
+        In the same folder: where the old file goes. There is a file at `path` at every moment, also between
+        the two renames.
 
     Raises
     ------
@@ -38,27 +62,97 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         untouched.
     """
     path = Path(path)
-    temporary = None
     try:
-        # names have room for 255 bytes, and a letter may take four of them
-        prefix = "." + os.fsdecode(os.fsencode(path.name)[:100]) + "."
-        descriptor, temporary = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
-        os.close(descriptor)
-        yield Path(temporary)
-        with open(temporary, "rb") as file:
-            os.fchmod(file.fileno(), _mode_of(path))
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        temporary = None
-        sync_folder(path.parent)
+        remove_abandoned(path)
+        with _temporary(path) as (temporary, _):
+            yield Path(temporary)
+            with open(temporary, "rb") as file:
+                os.fchmod(file.fileno(), _mode_of(path))
+                os.fsync(file.fileno())
+            if previous is not None:
+                _keep(path, Path(previous))
+            os.replace(temporary, path)
+            sync_folder(path.parent)
     except OutputError:
         raise
     except OSError as error:
         raise OutputError(str(path), f"cannot be written, {error.strerror or error}") from error
+
+
+def remove_abandoned(path: str | os.PathLike[str]) -> None:
+    """Remove the temporary files for `path` of processes that are no more."""
+    path = Path(path)
+    try:
+        entries = [entry for entry in os.scandir(path.parent) if _is_temporary(entry.name, path)]
+    except OSError:
+        return
+    for entry in entries:
+        with contextlib.suppress(OSError):
+            status = entry.stat(follow_symlinks=False)
+            if not status.st_size and abs(time.time() - status.st_mtime) < _YOUNG:
+                continue
+            descriptor = os.open(entry.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+            try:
+                if fcntl is not None:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where it is held
+                os.unlink(entry.path)
+            finally:
+                os.close(descriptor)
+
+
+def abandon() -> None:
+    """Remove this process's temporary files, where it is about to end on the spot."""
+    for temporary in list(_temporaries):
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def _temporary(path: Path) -> Iterator[tuple[str, int]]:
+    """Give a new, locked file in the folder of `path`, and its descriptor; it is gone afterwards."""
+    descriptor, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent)
+    _temporaries.add(name)
+    try:
+        if fcntl is None:
+            os.close(descriptor)  # an open file could not be renamed
+            descriptor = -1
+        else:
+            with contextlib.suppress(OSError):  # some network disks have no locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield name, descriptor
     finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        _temporaries.discard(name)
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _keep(path: Path, previous: Path) -> None:
+    """Let the file at `path` be at `previous` too, in the place of the one there."""
+    if not path.exists():
+        return
+    with _temporary(previous) as (temporary, _):
+        try:
+            os.unlink(temporary)
+            os.link(path, temporary)
+        except OSError:  # a disk without links
+            shutil.copyfile(path, temporary)
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, previous)
+
+
+def _prefix(path: Path) -> str:
+    """Return how names of temporary files for `path` begin."""
+    # names have room for 255 bytes, and a letter may take four of them
+    return "." + os.fsdecode(os.fsencode(path.name)[:100]) + "."
+
+
+def _is_temporary(name: str, path: Path) -> bool:
+    """Whether a file of that name is a temporary one for `path`: the prefix, eight characters, the suffix."""
+    prefix = _prefix(path)
+    return name.startswith(prefix) and name.endswith(".tmp") and len(name) == len(prefix) + 12
 
 
 def _mode_of(path: Path) -> int:

@@ -80,8 +80,8 @@ class DivergedError(NstError, ArithmeticError):
 class Interrupted(NstError):
     """The user or the system asked the program to stop; `exit_code` is 128 plus the signal's number."""
 
-    def __init__(self, signal_name: str, signal_number: int) -> None:
-        super().__init__("stopped", f"by {signal_name}")
+    def __init__(self, signal_name: str, signal_number: int, hint: str | None = None) -> None:
+        super().__init__("stopped", f"by {signal_name}", hint)
         self.exit_code = 128 + signal_number
 
 

@@ -1,6 +1,7 @@
 """Settings of all tests. Because this file stands here, `import reference` finds the helpers beside it."""
 
 import os
+import signal
 from pathlib import Path
 
 from hypothesis import settings
@@ -13,3 +14,7 @@ os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=100)
 settings.register_profile("explore", deadline=None, database=None, max_examples=1000)
 settings.load_profile("repeatable")
+
+# A shell that starts the tests in the background may have SIGINT ignored, and programs that they start inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -8,6 +8,9 @@ import traceback
 import warnings
 from collections.abc import Sequence
 
+# How libraries that cannot be loaded, and threads that cannot be started, say that there is no memory left.
+NO_MEMORY = ("failed to map segment", "Cannot allocate memory", "can't start new thread")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `nst-manual` with those arguments (without: the process's own) and return its exit code."""
@@ -19,8 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.showwarning = _show_warning
     from nst_manual.cli.app import make_app
     from nst_manual.errors import NstError
+    from nst_manual.machine import spare_addresses
 
     try:
+        if not {"-h", "--help", "--version"} & set(arguments):
+            spare_addresses()
         code = make_app()(arguments, standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0  # a number where help or the version was asked for
@@ -30,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("stopped: by SIGINT, nothing had been made yet", 130)
+    except MemoryError as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        return _fail(_out_of_memory(arguments, str(error)), 6)
     except BrokenPipeError:
         # whoever reads our output has had enough; without this, closing stdout at exit would complain again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -40,12 +50,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fail(error.format_message(), error.exit_code)
         if "--debug" in arguments:
             traceback.print_exc()
+        if any(words in str(error) for words in NO_MEMORY):
+            return _fail(_out_of_memory(arguments, str(error)), 6)
         return _fail(f"{type(error).__name__}: {error} (run again with --debug for the traceback)", 1)
 
 
 def _show_warning(message: object, *where: object) -> None:
     """Print a warning as one line: where in our code it was found tells the user nothing."""
     print("warning: " + " ".join(str(message).split()), file=sys.stderr)
+
+
+def _out_of_memory(arguments: list[str], cause: str) -> str:
+    """Return the message for memory that was asked for and not there."""
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    hint = "a smaller picture needs less"
+    if command in ("run", "resume", "rerun"):
+        hint += ", so does --optimizer adam; `nst-manual plan` with the same options says how much"
+    return f"{command or 'memory'}: there is not enough memory{f', {cause}' if cause else ''} ({hint})"
 
 
 def _fail(message: str, code: int) -> int:

@@ -13,8 +13,11 @@ from nst_manual.cli import (
     exercise,
     figure,
     gradcheck,
+    plan,
     presets,
     reconstruct,
+    rerun,
+    resume,
     run,
     weights,
 )
@@ -33,6 +36,9 @@ def make_app() -> typer.Typer:
     app.callback()(_about)
     run.add(app)
     reconstruct.add(app)
+    resume.add(app)
+    rerun.add(app)
+    plan.add(app)
     figure.add(app)
     describe.add(app)
     bench.add(app)

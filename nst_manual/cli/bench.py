@@ -116,6 +116,7 @@ def _settings(
     config = run_config(
         options | {"size": max(pixels)}
     )  # raises for an unknown network before it is looked for
+    _expect_to_fit(config, pixels)
     if framework:
         _expect_torch()
     if config.weights is None and not _has_weights(config.network):
@@ -128,6 +129,15 @@ def _settings(
         whole(1)("--repeat", repeat if repeat is not None else 1 if end_to_end else 5),
         whole(1)("--iterations", 30 if iterations is None else iterations) if end_to_end else None,
     )
+
+
+def _expect_to_fit(config: RunConfig, size: tuple[int, int]) -> None:
+    """Raise `UsageError` for an unknown layer, or a size too small for one, before any process is started."""
+    from nst_manual.nets import get_network
+    from nst_manual.nets.geometry import layers
+
+    wanted = [*config.weighted_layers("content"), *config.weighted_layers("style")]
+    layers(get_network(config.network).covering(wanted), size)
 
 
 def _has_weights(network: str) -> bool:

@@ -201,12 +201,12 @@ def _make(
     of_runs = {field.name for field in dataclasses.fields(RunConfig)}
     config = command_config({name: value for name, value in said.items() if name not in of_runs})
     content, *styles = _images(images or [])
-    target = Path(output or fresh(Path(f"{Path(content).stem}-{Path(styles[0]).stem}-{kind}.png")))
+    target = Path(output or fresh(content, styles[0], words=kind))
 
     from nst_manual.figures.paint import Step, paint_plan
     from nst_manual.images import check_output, save_image
+    from nst_manual.run.manifest import KEY
     from nst_manual.run.progress import duration, make_progress
-    from nst_manual.run.record import KEY
 
     planned = plan(content, styles, {name: value for name, value in said.items() if name in of_runs})
     check_output(target, [content, *styles, *planned.inputs], config.force)

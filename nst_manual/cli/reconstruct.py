@@ -106,7 +106,7 @@ def _make(image: str, options: dict[str, Any], output: str | None, words: str) -
     from nst_manual.run.files import run_to_files
 
     config = command_config(options)
-    target = Path(output) if output is not None else fresh(Path(f"{Path(image).stem}-{words}.png"))
+    target = Path(output) if output is not None else fresh(image, words=words)
     outcome = run_to_files(image, [image], target, config)
     if not config.quiet:
         print(target, flush=True)

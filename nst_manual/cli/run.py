@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,11 +49,7 @@ def run(
     config = command_config(said | given(options))
     content, *styles = _images(images or [])
 
-    target = (
-        Path(output)
-        if output is not None
-        else fresh(Path(f"{Path(content).stem}-{Path(styles[0]).stem}.png"))
-    )
+    target = Path(output) if output is not None else fresh(content, styles[0])
 
     from nst_manual.run.files import run_to_files
 
@@ -76,10 +73,18 @@ def _images(images: list[str]) -> list[str]:
     return [str(sample_path(CONTENT)), str(sample_path(DEFAULT_STYLE))]
 
 
-def fresh(path: Path) -> Path:
-    """Return the path, or the first of name-2, name-3, ... that is free: no picture is replaced unasked."""
-    candidate, number = path, 2
-    while candidate.exists():
-        candidate = path.with_stem(f"{path.stem}-{number}")
+def fresh(*images: str, words: str = "") -> Path:
+    """Return IMAGE-IMAGE-WORDS.png for this folder, or the first of name-2, name-3, ... that is free.
+
+    No picture is replaced unasked. The name is one that can be printed and typed, and long ones are cut:
+    there is room for 255 bytes, and pictures on the way get a number behind theirs.
+    """
+    room = 180 // len(images)  # bytes, of which a letter has up to four
+    stems = ("".join(c if c.isprintable() else "_" for c in Path(image).stem) for image in images)
+    parts = [stem.encode()[:room].decode(errors="ignore") for stem in stems]
+    stem = "-".join([*parts, words[:40]] if words else parts).lstrip("-")
+    candidate, number = Path(f"{stem}.png"), 2
+    while os.path.lexists(candidate):
+        candidate = Path(f"{stem}-{number}.png")
         number += 1
     return candidate

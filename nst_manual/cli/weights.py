@@ -59,22 +59,33 @@ def get(
     ],
 ) -> None:
     """Download weights into the user's cache; a download that was cut goes on where it stopped."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from nst_manual.cli.console import stderr
-    from nst_manual.store import get_weights, known_file
+    from nst_manual.errors import Interrupted
+    from nst_manual.run.signals import stop_request
+    from nst_manual.store import known_file
 
     for name in names:
         known_file(name)  # raises before anything is fetched
-    for name in names:
-        with Progress(
-            TextColumn(name), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=stderr()
-        ) as bar:
-            task = bar.add_task(name, total=None)
-            path = get_weights(
-                name, lambda done, total, task=task, bar=bar: bar.update(task, completed=done, total=total)
-            )
-        print(path)
+    try:
+        with stop_request(at_once=True):
+            for name in names:
+                print(_fetch(name))
+    except Interrupted as stopped:
+        stopped.hint = "the same command goes on from there"
+        raise
+
+
+def _fetch(name: str) -> Path:
+    """Download a file under a progress bar."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from nst_manual.cli.console import stderr
+    from nst_manual.store import get_weights
+
+    with Progress(
+        TextColumn(name), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=stderr()
+    ) as bar:
+        task = bar.add_task(name, total=None)
+        return get_weights(name, lambda done, total: bar.update(task, completed=done, total=total))
 
 
 def check(

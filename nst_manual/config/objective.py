@@ -22,7 +22,7 @@ from nst_manual.options import (
 )
 from nst_manual.presets import PRESETS, STYLE_LAYERS, STYLE_REPRESENTATIONS, STYLE_UNITS, Preset, get_preset
 
-LARGEST_SIZE = 16384
+LARGEST_SIZE = 65536
 DEFAULT_PRESET = "gatys"
 
 # What `nst_manual.images` has: ways of matching colours, spaces with a luminance, rules for masks.

@@ -11,10 +11,9 @@ import numpy as np
 from nst_manual.errors import DivergedError, Interrupted, NstError
 from nst_manual.figures.plan import Job, Plan
 from nst_manual.images import contact_sheet, to_uint8
-from nst_manual.run.events import Evaluation, Observer
 from nst_manual.run.job import Outcome
-from nst_manual.run.scales import paint
-from nst_manual.run.signals import StopRequest, stop_request
+from nst_manual.run.scales import Course, paint
+from nst_manual.run.signals import stop_request
 
 
 @dataclass
@@ -78,12 +77,12 @@ def paint_plan(plan: Plan, on_picture: OnPicture | None = None) -> Figure:
         A run that cannot begin, or whatever `on_picture` raises.
     """
     figure = Figure(plan.columns, plan.title, list(plan.given))
-    with stop_request() as request:  # a run has its own; this one is for signals before and between them
+    with stop_request() as request:
         for number, job in enumerate(plan.jobs, start=1):
             began = time.perf_counter()
             try:
                 request.check()
-                outcome = paint(plan.content, plan.styles, job.config, [_Watch(request)])
+                outcome = paint(plan.content, plan.styles, job.config, course=Course(request=request))
                 if outcome.stopped is not None and not isinstance(outcome.stopped, DivergedError):
                     raise outcome.stopped
             except Interrupted as signal:
@@ -95,17 +94,6 @@ def paint_plan(plan: Plan, on_picture: OnPicture | None = None) -> Figure:
                 seconds = time.perf_counter() - began
                 on_picture(Step(number, len(plan.jobs), caption, seconds, figure))
     return figure
-
-
-class _Watch(Observer):
-    """Ends a run that a signal preceded: while its images and weights were read, no run was there to hear."""
-
-    def __init__(self, request: StopRequest) -> None:
-        self.request = request
-
-    def evaluation(self, event: Evaluation) -> None:
-        """Raise `Interrupted` if a signal came."""
-        self.request.check()
 
 
 def _caption(job: Job, outcome: Outcome) -> str:

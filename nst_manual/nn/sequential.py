@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
@@ -29,6 +29,9 @@ class Sequential(Container):
     *modules : Module
         A module without a name is called by its kind and position.
     """
+
+    # (module, dx), called on the way back: to find where something goes wrong
+    watch: Callable[[Module, Any], None] | None = None
 
     def __init__(self, *modules: Module) -> None:
         self.modules: list[Module] = []
@@ -136,9 +139,13 @@ class Sequential(Container):
         return dy
 
     def step_back(self, index: int, x: Any, dy: Any) -> Any:
-        """Return dx of one module."""
-        with located(self.modules[index]):
-            return self.modules[index].update_grad_input(x, dy)
+        """Return dx of one module, and show it to `watch`."""
+        module = self.modules[index]
+        with located(module):
+            dx = module.update_grad_input(x, dy)
+        if self.watch is not None:
+            self.watch(module, dx)
+        return dx
 
     def acc_grad_parameters(self, x: Any, dy: Any) -> None:
         """Let every module add the gradients of its parameters; after `update_grad_input`."""

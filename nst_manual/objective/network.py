@@ -2,32 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from nst_manual.config import ObjectiveConfig
-from nst_manual.nets import get_network
+from nst_manual.errors import ImageError, UsageError
+from nst_manual.nets import Network, get_network
 from nst_manual.nets.geometry import layers as geometry
 from nst_manual.nn import Sequential, build, configured_weights
 from nst_manual.store import default_network
 
 
-def make_network(config: ObjectiveConfig, pictures: Iterable[np.ndarray]) -> tuple[Sequential, str]:
-    """Return the network without losses, and a line on which it is.
+@dataclass(frozen=True)
+class Loaded:
+    """Which network and weights were taken.
+
+    Attributes
+    ----------
+    name : str
+    weights : str
+        The file's path, or e.g. "random (He, seed 0)".
+    sha256 : str or None
+        Of the file; None for random weights.
+    note : str
+        A line that says so, why, and what should be known of the file.
+    """
+
+    name: str
+    weights: str
+    sha256: str | None
+    note: str
+
+
+def make_network(config: ObjectiveConfig, pictures: Sequence[np.ndarray]) -> tuple[Sequential, Loaded]:
+    """Return the network without losses, and which it is.
+
+    Parameters
+    ----------
+    config : ObjectiveConfig
+    pictures : sequence of numpy.ndarray
+        (H, W, 3): the photograph, and each painting at each of `style_scales`.
 
     Raises
     ------
-    UsageError
-        One of the pictures (H, W, 3) is too small for the network.
+    ImageError
+        One of the pictures is too small for the layers that losses need.
     WeightsError
         The weights are missing, damaged or another network's.
     """
     name, note = (config.network, "") if config.network else default_network()
     wanted = [*config.weighted_layers("content"), *config.weighted_layers("style")]
     network = get_network(name).covering(wanted)
-    for picture in pictures:
-        geometry(network, picture.shape[:2])  # raises where the picture is too small
+    for what, picture in zip(_names(config, len(pictures)), pictures, strict=True):
+        _check_size(network, picture.shape[:2], what)
     weights = configured_weights(config, network)
     built = build(
         network,
@@ -38,7 +67,26 @@ def make_network(config: ObjectiveConfig, pictures: Iterable[np.ndarray]) -> tup
         config.algorithm,
         padding=config.settings.padding,
     )
-    return built, "; ".join([note or f"{network.name}, weights {weights.source}", *weights.warnings])
+    note = "; ".join([note or f"{network.name}, weights {weights.source}", *weights.warnings])
+    return built, Loaded(name, weights.source, weights.sha256, note)
+
+
+def _names(config: ObjectiveConfig, pictures: int) -> Iterator[str]:
+    """Yield what messages call each of the pictures."""
+    yield "content"
+    scales = len(config.style_scales)
+    paintings = (pictures - 1) // scales
+    for number in range(1, paintings + 1):
+        yield from ["style" if paintings == 1 else f"style {number}"] * scales
+
+
+def _check_size(network: Network, size: tuple[int, int], what: str) -> None:
+    """Raise `ImageError` where a picture of size (H, W) does not reach the last layer."""
+    try:
+        geometry(network, size)
+    except UsageError as error:
+        hint = f"{error.hint} for these layers; a larger --size, lower layers or a less narrow picture fit"
+        raise ImageError(what, error.cause, hint) from None
 
 
 def loss_unit(config: ObjectiveConfig, network: Sequential) -> float:

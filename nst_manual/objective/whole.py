@@ -54,7 +54,7 @@ class Objective:
         The photograph at the size of the picture, RGB, 0..255, float32.
     overlay : Overlay or None
         What is laid over the image that the optimiser moves (`--sketch`, `--untouched`).
-    note : str
+    loaded : Loaded
         Which network and weights were taken, and why.
 
     Examples
@@ -75,7 +75,7 @@ class Objective:
         self.content = read_content(content, config)
         paintings = read_paintings(styles, self.content, config)
         self.overlay = make_overlay(self.content, config)
-        self.network, self.note = make_network(config, [self.content, *paintings])
+        self.network, self.loaded = make_network(config, [self.content, *paintings])
         self._insert_losses(paintings, shares, len(styles))
         self.modules: list[LossModule] = [
             m for m in self.network.walk() if isinstance(m, LossModule) and m.reported
@@ -99,6 +99,11 @@ class Objective:
         """The colour (3,) that the preprocessing maps to zero, RGB, 0..255."""
         first = self.network["preprocess"]  # y = factor x - shift
         return (first.shift / first.factor)[:: first.step]
+
+    @property
+    def note(self) -> str:
+        """A line on which network and weights were taken, and why."""
+        return self.loaded.note
 
     @property
     def loss(self) -> float:
@@ -141,6 +146,27 @@ class Objective:
             if self._top is None or self._top.shape != y.shape or self._top.dtype != y.dtype:
                 self._top = np.zeros_like(y)  # dy at the top: nothing but the losses pulls at the image
             return self.loss, self.network.update_grad_input(x, self._top).copy()
+
+    def first_not_finite(self, image: Any) -> str:
+        """Return "at NAME" of the first module on the way back whose gradient is not finite, or "".
+
+        For a message: it makes both passes again, and looks behind each module.
+        """
+        x = self._checked(image)
+        seen: list[str] = []
+
+        def watch(module: Any, dx: np.ndarray) -> None:
+            if not seen and not np.isfinite(dx).all():
+                seen.append(f"at {module.name}")
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            dy = np.zeros_like(self._forward(x))
+            self.network.watch = watch
+            try:
+                self.network.update_grad_input(x, dy)
+            finally:
+                self.network.watch = None
+        return "".join(seen)
 
     def measure(self, image: Any) -> float:
         """Return the loss alone, for half the time; raises as a call does."""

@@ -12,6 +12,7 @@ a = a + (1 - decay) / (1 - decay^t) (x - a)
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from nst_manual.optim.base import (
@@ -79,7 +80,7 @@ class Averaged:
 
         result = self.optimizer.minimize(f, x, iterations, average, stop)
         shown = result.x if self._average is None else self._average
-        return Result(shown, result.iterations, result.message)
+        return replace(result, x=shown)
 
     def state(self) -> dict[str, Any]:
         """Return the optimiser's state, whose `x` is where to go on, with the average and its length.

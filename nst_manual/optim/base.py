@@ -40,11 +40,14 @@ class Result:
     iterations : int
     message : str
         Why it stopped before the iterations asked for; empty when it did not.
+    failed : bool
+        Whether that is a line search that found nothing, although the gradient says that there is.
     """
 
     x: np.ndarray
     iterations: int
     message: str = ""
+    failed: bool = False
 
 
 class Optimizer(Protocol):
@@ -77,7 +80,7 @@ def never(iteration: int, loss: float) -> str:
 def stopped(iteration: int, iterations: int, loss: float, stop: Stop) -> str:
     """Ask `stop`, and return the message with which to end; the last iteration ends without one."""
     why = stop(iteration, loss)
-    return f"stopped after {iteration} iterations: {why}" if why and iteration < iterations else ""
+    return why if iteration < iterations else ""
 
 
 def check_restored(name: str, x: Any, restored: Any) -> None:

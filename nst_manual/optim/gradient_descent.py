@@ -112,8 +112,9 @@ class GradientDescent(FirstOrder):
             self._trial = self._first_trial(x)
         for iteration in range(1, iterations + 1):
             if not self._descend(f):
-                message = f"gradient descent found no lower point after {iteration - 1} iterations"
-                return Result(self._x, iteration - 1, message)
+                message = "gradient descent found no lower point"
+                movable = project(self._x - self._gradient, self.bounds) != self._x
+                return Result(self._x, iteration - 1, message, failed=bool(movable.any()))
             on_iteration(iteration, self._x)
             if message := stopped(iteration, iterations, self._loss, stop):
                 return Result(self._x, iteration, message)

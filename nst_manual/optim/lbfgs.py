@@ -50,6 +50,8 @@ from nst_manual.optim.weak_wolfe import weak_wolfe
 # 1, as a mean over three paintings; 4 and 16 are about as good.
 FIRST_STEP = 8.0
 
+SEARCH_FAILED = "the line search failed"
+
 
 class LBFGS:
     """Limited-memory BFGS.
@@ -103,8 +105,8 @@ class LBFGS:
             while not self._advance(f):
                 if not self._corrections:
                     why = self._why()
-                    message = f"L-BFGS found no lower point after {done} iterations ({why})"
-                    return Result(self._x, done, message)
+                    message = f"L-BFGS found no lower point ({why})"
+                    return Result(self._x, done, message, failed=why == SEARCH_FAILED)
                 self._corrections.clear()
             on_iteration(done + 1, self._x)
             if message := stopped(done + 1, iterations, self._loss, stop):
@@ -238,7 +240,7 @@ class LBFGS:
             return "the gradient is zero"
         if not self._downhill().any():
             return "the gradient is zero, or points out of the bounds, in every pixel"
-        return "the line search failed"
+        return SEARCH_FAILED
 
     @staticmethod
     def first_scale(gradient: Any) -> float:

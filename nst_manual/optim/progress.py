@@ -35,7 +35,7 @@ class NoProgress:
     --------
     >>> from nst_manual.optim import LBFGS, NoProgress
     >>> LBFGS().minimize(f, x, 1000, stop=NoProgress(1e-3, 20)).message     # doctest: +SKIP
-    'stopped after 214 iterations: the loss fell by less than 0.1 % in the last 20'
+    'the loss fell by less than 0.1 % in the last 20'
     """
 
     def __init__(self, tolerance: float = 1e-3, patience: int = 20) -> None:

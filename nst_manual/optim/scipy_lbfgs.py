@@ -90,7 +90,6 @@ class ScipyLBFGS:
             if why := stopped(done, iterations, latest, stop):
                 raise _StopError(why, image(flat))
 
-        message = ""
         while done < iterations:
             before = done
             left = iterations - done
@@ -116,9 +115,9 @@ class ScipyLBFGS:
                 return Result(reached.x, done, reached.why)
             x = image(result.x)
             if done == before:
-                message = f"L-BFGS found no lower point after {done} iterations ({result.message})"
-                break
-        return Result(x, done, message)
+                message = f"L-BFGS found no lower point ({result.message})"
+                return Result(x, done, message, failed="ABNORMAL" in str(result.message))
+        return Result(x, done)
 
 
 class _StopError(Exception):

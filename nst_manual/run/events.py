@@ -47,19 +47,21 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Start:
-    """The run is about to begin, with this picture (H, W, 3)."""
+    """The run is about to begin, with this picture (H, W, 3), or to go on after `done` iterations."""
 
     iterations: int
     image: np.ndarray
     lines: tuple[str, ...]
+    done: int = 0
 
 
 @dataclass(frozen=True)
 class Iteration:
-    """An iteration is done, with this picture (H, W, 3)."""
+    """An iteration is done, with this picture (H, W, 3); `place` is the scale and its iterations so far."""
 
     number: int
     image: np.ndarray
+    place: tuple[int, int] = (0, 0)
 
 
 class Observer:
@@ -73,6 +75,13 @@ class Observer:
 
     def iteration(self, event: Iteration) -> None:
         """After each iteration."""
+
+    def kept(self) -> dict[str, np.ndarray]:
+        """Return the pictures that the observer needs to go on: name -> array (H, W, 3) of uint8."""
+        return {}
+
+    def take_back(self, kept: dict[str, np.ndarray]) -> None:
+        """Go on with what `kept` of another process has returned, beside what other observers have."""
 
     def close(self) -> None:
         """When the run ends, in whatever way."""

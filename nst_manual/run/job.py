@@ -17,10 +17,25 @@ from nst_manual.images import START_KINDS, read_image, start_image, to_network, 
 from nst_manual.images.colour_control import keep_colours, keep_luminance
 from nst_manual.objective import Objective
 from nst_manual.optim import NoProgress, Optimizer, Result
-from nst_manual.optim.base import never
+from nst_manual.run.checkpoint import Snapshot
 from nst_manual.run.events import Evaluation, Iteration, Observer, Start
+from nst_manual.run.keeper import Keeper
 from nst_manual.run.optimizers import make_optimizer
 from nst_manual.run.signals import StopRequest, stop_request
+
+# Pixel values, in absolute value: a hundred times what a picture holds. No run comes back from there.
+FARTHEST = 25_500.0
+# A line search that fails where the last iteration gained less than this share of the loss, or where this
+# little is left of the first loss, has met the rounding of float32, and the run is at its end; elsewhere
+# something is wrong.
+LEAST_GAIN = 1e-5
+LEAST_LOSS = 1e-6
+
+
+class StoppedError(NstError):
+    """The iteration has been reached after which a run was to stop."""
+
+    exit_code = 0
 
 
 @dataclass
@@ -51,6 +66,8 @@ class Outcome:
         What the optimiser has moved: the picture before anything is laid over it and colours are given back.
     memory : dict or None
         The optimiser's state, where the configuration lets it be carried to the next scale.
+    place : (int, int)
+        The scale, from 0, and its iterations, where the run ended.
     """
 
     pixels: np.ndarray
@@ -64,6 +81,7 @@ class Outcome:
     stopped: NstError | None = None
     moved: Any = field(default=None, repr=False)
     memory: Any = field(default=None, repr=False)
+    place: tuple[int, int] = (0, 0)
 
     @property
     def image(self) -> Any:
@@ -81,11 +99,23 @@ class Part:
         Iterations at the scales before it, and at all; 0 and 0 where there is but one.
     memory : dict, optional
         The optimiser's state at the scale before, where it is carried over.
+    snapshot : Snapshot, optional
+        Where this scale stood when a checkpoint was written: it goes on from there.
+    keeper : Keeper, optional
+        Writes checkpoints.
+    until : int, optional
+        Iteration of this scale after which the run is stopped, as if by a signal.
+    request : StopRequest, optional
+        That of the whole run; without, signals are this part's to handle.
     """
 
     before: int = 0
     total: int = 0
     memory: dict[str, Any] | None = None
+    snapshot: Snapshot | None = None
+    keeper: Keeper | None = None
+    until: int | None = None
+    request: StopRequest | None = None
 
 
 WHOLE = Part()
@@ -123,13 +153,21 @@ def run_job(
     outcome then holds the last good image, and why in `stopped`.
     """
     # before the threads are limited: with SciPy comes a BLAS library of its own
-    optimizer = make_optimizer(config, 0 if part.memory else part.before, part.total)
+    optimizer = make_optimizer(config, 0 if _counts(part) else part.before, part.total)
     with ExitStack() as stack:
         stack.enter_context(thread_limit(config.threads))
-        request = stack.enter_context(stop_request())
+        request = part.request or stack.enter_context(stop_request())
         for observer in observers:
             stack.callback(observer.close)
-        return _Run(objective, start, config, observers, request).go(optimizer, lines, part.memory)
+        return _Run(objective, start, config, observers, request, optimizer, part).go(lines)
+
+
+def _counts(part: Part) -> bool:
+    """Whether the optimiser, with a state that is carried over, counts through all scales by itself."""
+    snapshot = part.snapshot
+    if snapshot is not None and snapshot.optimizer is not None:
+        return snapshot.optimizer.get("iteration", 0) > snapshot.iterations
+    return part.memory is not None
 
 
 class _Run:
@@ -142,33 +180,43 @@ class _Run:
         config: RunConfig,
         observers: Sequence[Observer],
         request: StopRequest,
+        optimizer: Optimizer,
+        part: Part,
     ) -> None:
         self.objective, self.config, self.observers, self.request = objective, config, observers, request
+        self.optimizer, self.part = optimizer, part
+        self.began = time.perf_counter()
+        self.no_progress = NoProgress(config.tolerance, config.patience) if config.tolerance else None
         self.good = start  # what a stopped run saves: the picture (H, W, 3) of the last iteration
         self.lowest = (np.inf, start)  # what a diverged one saves: the lowest loss seen, and its picture
         self.history: list[dict] = []
         self.iterations = 0
+        self.message = ""
+        self._whole = 0  # evaluations up to the end of the last iteration
+        if part.snapshot is not None:
+            self._take_back(part.snapshot)
+        self._first = self.iterations
 
-    def go(self, optimizer: Optimizer, lines: Sequence[str], memory: dict[str, Any] | None) -> Outcome:
+    def go(self, lines: Sequence[str]) -> Outcome:
         """Run the optimiser."""
-        began = time.perf_counter()
-        config, iterations = self.config, self.config.chosen("iterations")
+        total = self.config.chosen("iterations")
         for observer in self.observers:
-            observer.start(Start(iterations, self.finished(self.good), tuple(lines)))
-        x = to_network(self.good, config.dtype)
-        if memory is not None:
-            optimizer.carry_over(memory)
-        message, stopped = "", None
-        stop = NoProgress(config.tolerance, config.patience) if config.tolerance else never
+            observer.start(Start(total, self.finished(self.good), tuple(lines), self.iterations))
+        if self.iterations or not self.part.before:  # between two scales, the end of the one before is kept
+            self._keep()
+        stopped = None
         try:
-            result: Result = optimizer.minimize(self.evaluate, x, iterations, self.after_iteration, stop)
-            message, self.good = result.message, result.x[0]
+            if self.iterations < total and not self.message:
+                self._check_until()
+                self._minimize(total - self.iterations)
         except DivergedError as error:
             where = f"diverged at iteration {self.iterations + 1}, {error.what}"
             stopped = DivergedError(where, error.cause, error.hint)
             self.good = self.lowest[1]
         except NstError as error:  # a signal, or a file that an observer could not write
             stopped = error
+        if not isinstance(stopped, DivergedError):  # of one that has, the last good checkpoint is kept
+            self._keep()
         loss, losses = self._measure(self.objective.measure, self.good)
         picture = self.finished(self.good)
         saved_loss, _ = self._measure(self.objective.measure_picture, to_uint8(picture))
@@ -179,21 +227,38 @@ class _Run:
             saved_loss,
             self.iterations,
             self.history,
-            seconds=time.perf_counter() - began,
-            message=message,
+            seconds=time.perf_counter() - self.began,
+            message=self.message,
             stopped=stopped,
             moved=self.good,
-            memory=optimizer.state() if config.carries and self.iterations else None,
+            memory=self.optimizer.state() if self.config.carries and self.iterations else None,
         )
+
+    def _minimize(self, iterations: int) -> None:
+        """Let the optimiser take the iterations that are left."""
+        x, snapshot = to_network(self.good, self.config.dtype), self.part.snapshot
+        if snapshot is not None and snapshot.optimizer is not None:
+            x = snapshot.optimizer["x"]  # not always the picture, which may be an average
+        elif self.part.memory is not None:
+            self.optimizer.carry_over(self.part.memory)
+        result: Result = self.optimizer.minimize(
+            self.evaluate, x, iterations, self.after_iteration, self.stop
+        )
+        self.message, self.good = result.message, result.x[0]
+        if result.failed and self._falling():
+            hint = "--dtype float64 or --optimizer adam may help, or other weights of the losses"
+            raise DivergedError("line search", "found no lower loss along the gradient", hint)
 
     def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Return loss and gradient for the optimiser, and tell the observers."""
         self.request.check()
         began = time.perf_counter()
+        if not (farthest := float(np.abs(x).max())) <= FARTHEST:
+            raise not_finite("picture", f"has pixel values of {farthest:.3g}, far outside 0..255")
         loss, gradient = self.objective(x)
         norm = float(np.linalg.norm(gradient.astype(np.float64)))
         if not np.isfinite(norm):
-            raise not_finite("gradient", "is not finite")
+            raise not_finite(f"gradient {self.objective.first_not_finite(x)}".strip(), "is not finite")
         if loss < self.lowest[0]:
             self.lowest = loss, x[0].copy()
         event = Evaluation(
@@ -213,10 +278,68 @@ class _Run:
 
     def after_iteration(self, iteration: int, x: np.ndarray) -> None:
         """Keep the picture of a finished iteration, and tell the observers."""
-        self.iterations = iteration
+        self.iterations = self._first + iteration
         self.good = x[0].copy()
+        self._whole = len(self.history)
         for observer in self.observers:
-            observer.iteration(Iteration(iteration, self.finished(self.good)))
+            observer.iteration(Iteration(self.iterations, self.finished(self.good), (0, self.iterations)))
+
+    def stop(self, iteration: int, loss: float) -> str:
+        """Return why to stop after an iteration, or ""; the state is whole now, and may be kept."""
+        why = self.no_progress(iteration, loss) if self.no_progress else ""
+        self._check_until()
+        if self.part.keeper is not None and self.part.keeper.due:
+            self.message = why if self.iterations < self.config.chosen("iterations") else ""
+            self._keep()
+        return why
+
+    def _check_until(self) -> None:
+        """Raise `StoppedError` where the run is to stop here."""
+        if self.part.until is not None and self.iterations >= self.part.until:
+            raise StoppedError("stopped", f"after {self.iterations} iterations, as asked for")
+
+    def _falling(self) -> bool:
+        """Whether the loss fell by more than rounding in the last iteration, or there was none."""
+        if not self.iterations:
+            return True
+        # of each iteration the last evaluation, at the point that was taken
+        ends = {record["iteration"]: record["loss"] for record in self.history[: self._whole]}
+        first = self.history[0]["loss"]
+        before, last = ends.get(self.iterations - 1, first), ends[self.iterations]
+        return before - last > LEAST_GAIN * abs(before) and abs(last) > LEAST_LOSS * abs(first)
+
+    def _keep(self) -> None:
+        """Write a checkpoint, if there are any."""
+        if self.part.keeper is not None:
+            self.part.keeper.keep(self.snapshot)
+
+    def snapshot(self) -> Snapshot:
+        """Return where the scale stands after its last iteration."""
+        optimizer = None
+        if self.iterations and self.config.chosen("optimizer") != "lbfgs-scipy":
+            optimizer = self.optimizer.state()
+        return Snapshot(
+            iterations=self.iterations,
+            picture=self.good,
+            lowest_loss=self.lowest[0],
+            lowest=self.lowest[1],
+            history=self.history[: self._whole],
+            seconds=time.perf_counter() - self.began,
+            progress=self.no_progress.state() if self.no_progress else {},
+            optimizer=optimizer,
+            message=self.message,
+        )
+
+    def _take_back(self, snapshot: Snapshot) -> None:
+        """Stand where a snapshot was taken."""
+        self.began -= snapshot.seconds
+        self.good, self.lowest = snapshot.picture, (snapshot.lowest_loss, snapshot.lowest)
+        self.history, self.iterations = [*snapshot.history], snapshot.iterations
+        self.message, self._whole = snapshot.message, len(snapshot.history)
+        if snapshot.optimizer is not None:
+            self.optimizer.restore(snapshot.optimizer)
+        if self.no_progress and snapshot.progress:
+            self.no_progress.restore(snapshot.progress)
 
     def finished(self, pixels: np.ndarray) -> np.ndarray:
         """Return the picture (H, W, 3) that is saved where the optimiser has those pixels."""

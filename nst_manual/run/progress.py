@@ -39,9 +39,8 @@ class Progress(Observer):
 
     iterations = 0
     done = 0
+    before = 0  # iterations of the process that this one goes on after
     began = 0.0
-    first_loss: float | None = None
-    size: tuple[int, int] | None = None
 
     @contextlib.contextmanager
     def preparing(self) -> Iterator[None]:
@@ -54,13 +53,9 @@ class Progress(Observer):
     def start(self, event: Start) -> None:
         """Begin to count."""
         self.iterations, self.began = event.iterations, time.monotonic()
+        self.done = self.before = event.done
         for line in event.lines:
             self.say(line)
-
-    def evaluation(self, event: Evaluation) -> None:
-        """Keep the first loss at each size for the summary: losses of different sizes do not compare."""
-        if self.size != event.size:
-            self.size, self.first_loss = event.size, event.loss
 
     def iteration(self, event: Iteration) -> None:
         """Count."""
@@ -69,7 +64,7 @@ class Progress(Observer):
     @property
     def pace(self) -> float:
         """Seconds an iteration, so far."""
-        return (time.monotonic() - self.began) / max(1, self.done)
+        return (time.monotonic() - self.began) / max(1, self.done - self.before)
 
     @property
     def left(self) -> str:
@@ -91,7 +86,6 @@ class PlainProgress(Progress):
 
     def evaluation(self, event: Evaluation) -> None:
         """Remember what to print."""
-        super().evaluation(event)
         self.last = event
 
     def iteration(self, event: Iteration) -> None:
@@ -141,13 +135,12 @@ class LiveProgress(Progress):
     def start(self, event: Start) -> None:
         """Show the bar."""
         super().start(event)
-        self.bar.update(self.task, total=event.iterations)
+        self.bar.update(self.task, total=event.iterations, completed=event.done)
         self.live.start()
         self._draw()
 
     def evaluation(self, event: Evaluation) -> None:
         """Show the new losses."""
-        super().evaluation(event)
         self.losses = event.losses
         self.bar.update(self.task, loss=f"{event.loss:.4g}")
         self._draw()

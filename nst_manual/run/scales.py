@@ -9,17 +9,23 @@ enlarged (`--scale-state`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
+from nst_manual.backend import thread_limit
 from nst_manual.config import LARGEST_SIZE, RunConfig
 from nst_manual.errors import UsageError
 from nst_manual.images import read_image, resize
 from nst_manual.objective import Objective
+from nst_manual.run.checkpoint import Checkpoint
 from nst_manual.run.events import Evaluation, Iteration, Observer, Start
 from nst_manual.run.job import Outcome, Part, prepare, run_job
+from nst_manual.run.keeper import Keeper
+from nst_manual.run.signals import StopRequest, stop_request
 
 LEAST_SIZE = 64  # pixels of the longer side: below, the deep layers have nothing left to see
 MOST_SCALES = 16
@@ -92,13 +98,41 @@ def settled(content: Any, config: RunConfig) -> RunConfig:
     return replace(config, size=side, size_rule="longer")
 
 
+@dataclass(frozen=True)
+class Course:
+    """How a run goes apart from what it makes: where it begins, ends and is kept.
+
+    Attributes
+    ----------
+    prepared : (Objective, start image), optional
+        What `prepare` has made for the scale at which it begins.
+    request : StopRequest, optional
+        For signals; without, the run has its own.
+    keeper : Keeper, optional
+        Writes checkpoints.
+    checkpoint : Checkpoint, optional
+        Where it goes on.
+    until : (int, int), optional
+        The scale, from 0, and its iterations, after which it is stopped as if by a signal.
+    enlarged : bool
+        Whether the picture of a run that was stopped at a coarse scale is enlarged.
+    """
+
+    prepared: tuple[Objective, Any] | None = None
+    request: StopRequest | None = None
+    keeper: Keeper | None = None
+    checkpoint: Checkpoint | None = None
+    until: tuple[int, int] | None = None
+    enlarged: bool = True
+
+
 def paint(
     content: Any,
     styles: Any,
     config: RunConfig,
     observers: Sequence[Observer] = (),
-    introduction: Any = None,
-    prepared: tuple[Objective, Any] | None = None,
+    introduction: Callable[[Objective], Sequence[str]] | None = None,
+    course: Course | None = None,
 ) -> Outcome:
     """Run all scales, and return what came of the last.
 
@@ -110,8 +144,7 @@ def paint(
         They see one run: iterations are counted through.
     introduction : callable, optional
         Objective of the first scale -> the lines that say what is about to be done.
-    prepared : (Objective, start image), optional
-        What `prepare` has made for the first scale.
+    course : Course, optional
 
     Returns
     -------
@@ -119,47 +152,72 @@ def paint(
         Of the last scale; iterations, history and seconds of all. A run that has been stopped at a coarse
         scale has the picture of that scale, enlarged, and the losses that it had there.
     """
+    course = course or Course()
     config = settled(content, config)
     stages = configurations(config)
     total = sum(stage.iterations for stage in stages)
-    outcome: Outcome | None = None
+    first, outcome = 0, None
+    if course.checkpoint is not None:
+        first, outcome = course.checkpoint.scale, _before(course.checkpoint)
     with ExitStack() as stack:
+        stack.enter_context(thread_limit(config.threads))
         for observer in observers:
             stack.callback(observer.close)
-        for stage in stages:
-            objective, start = prepare(content, styles, stage) if outcome or not prepared else prepared
-            lines: Sequence[str] = ()
-            if outcome is not None:
+        request = course.request or stack.enter_context(stop_request())
+        for index, stage in enumerate(stages[first:], start=first):
+            begins = index == first
+            ready = course.prepared if begins else None
+            objective, start = ready or prepare(content, styles, stage)
+            if not begins:
                 start = resize(outcome.moved, objective.content.shape[:2])
-            elif introduction is not None:
-                lines = introduction(objective)
-            counting = [_Counting(observer, total, outcome) for observer in observers]
-            part = Part(outcome.iterations, total, outcome.memory) if outcome else Part(0, total)
-            outcome = _joined(outcome, run_job(objective, start, stage, counting, lines, part))
+            done = outcome or _before(None)
+            part = Part(
+                before=done.iterations,
+                total=total,
+                memory=done.memory,
+                snapshot=course.checkpoint.snapshot if begins and course.checkpoint else None,
+                keeper=course.keeper,
+                until=course.until[1] if course.until and course.until[0] == index else None,
+                request=request,
+            )
+            if course.keeper is not None:
+                course.keeper.begin(index, done.iterations, done.seconds, done.history)
+            lines = introduction(objective) if begins and introduction is not None else ()
+            counting = [_Counting(observer, index, total, done, begins) for observer in observers]
+            after = run_job(objective, start, stage, counting, lines, part)
+            outcome = replace(_joined(done, after), place=(index, after.iterations))
             if outcome.stopped is not None:
                 break
     outcome = replace(outcome, memory=None)  # as large as many pictures, and of no use any more
-    if outcome.stopped is None or objective.config.size == config.size:
+    if outcome.stopped is None or objective.config.size == config.size or not course.enlarged:
         return outcome
     shape = objective.content.shape[:2]
     whole = tuple(round(side * config.size / objective.config.size) for side in shape)
     return replace(outcome, pixels=resize(outcome.pixels, whole))
 
 
-def _joined(before: Outcome | None, after: Outcome) -> Outcome:
+def _before(checkpoint: Checkpoint | None) -> Outcome:
+    """Return what is known of the scales before that of a checkpoint."""
+    before = {"iterations": 0, "history": [], "seconds": 0.0} if checkpoint is None else checkpoint.before
+    return Outcome(np.zeros((0, 0, 3)), math.nan, {}, math.nan, **before)
+
+
+def _joined(before: Outcome, after: Outcome) -> Outcome:
     """Return the outcome of a scale with the history of those before it."""
-    if before is None:
-        return after
-    counts = {"iteration": before.iterations, "evaluation": len(before.history)}
-    history = [
-        record | {name: record[name] + count for name, count in counts.items()} for record in after.history
-    ]
     return replace(
         after,
         iterations=before.iterations + after.iterations,
-        history=before.history + history,
+        history=joined_history(before.iterations, before.history, after.history),
         seconds=before.seconds + after.seconds,
     )
+
+
+def joined_history(iterations: int, before: list[dict], after: list[dict]) -> list[dict]:
+    """Return the records of the scales before one, in so many iterations, and its own, numbered on."""
+    counts = {"iteration": iterations, "evaluation": len(before)}
+    return before + [
+        record | {name: record[name] + count for name, count in counts.items()} for record in after
+    ]
 
 
 class _Counting(Observer):
@@ -168,16 +226,14 @@ class _Counting(Observer):
     It does not close the observer: the run goes on.
     """
 
-    def __init__(self, observer: Observer, total: int, before: Outcome | None) -> None:
-        self.observer, self.total, self.first = observer, total, before is None
-        self.iterations, self.evaluations = (
-            (0, 0) if before is None else (before.iterations, len(before.history))
-        )
+    def __init__(self, observer: Observer, scale: int, total: int, before: Outcome, begins: bool) -> None:
+        self.observer, self.scale, self.total, self.begins = observer, scale, total, begins
+        self.iterations, self.evaluations = before.iterations, len(before.history)
 
     def start(self, event: Start) -> None:
         """Once, with the iterations of all scales."""
-        if self.first:
-            self.observer.start(replace(event, iterations=self.total))
+        if self.begins:
+            self.observer.start(replace(event, iterations=self.total, done=event.done + self.iterations))
 
     def evaluation(self, event: Evaluation) -> None:
         """Count on."""
@@ -186,4 +242,5 @@ class _Counting(Observer):
 
     def iteration(self, event: Iteration) -> None:
         """Count on."""
-        self.observer.iteration(replace(event, number=event.number + self.iterations))
+        place = self.scale, event.number
+        self.observer.iteration(replace(event, number=event.number + self.iterations, place=place))

@@ -91,7 +91,11 @@ def write(
     import h5py
 
     # the format of HDF5 1.10 has checksums in its metadata
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+    # the temporary file is locked already
+    with (
+        replacing(path) as temporary,
+        h5py.File(temporary, "w", libver=("v110", "v110"), locking=False) as file,
+    ):
         sums = {}
         for layer, pair in arrays:
             group = file.create_group(layer)

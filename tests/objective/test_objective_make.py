@@ -8,7 +8,7 @@ from smooth_pictures import random_start
 from nst_manual import Objective
 from nst_manual.backend import thread_limit
 from nst_manual.config import objective_config
-from nst_manual.errors import UsageError
+from nst_manual.errors import ImageError, UsageError
 from nst_manual.losses import LossModule
 
 
@@ -248,7 +248,7 @@ def test_an_unknown_option_is_refused_and_the_nearest_suggested():
     ],
 )
 def test_pictures_too_small_for_the_network_are_refused_with_the_smallest_size(options, least):
-    with pytest.raises(UsageError, match=f"the smallest is {least}"):
+    with pytest.raises(ImageError, match=f"the smallest is {least}"):
         objective(**options)
 
 

@@ -88,7 +88,7 @@ def test_an_early_stop_returns_the_average_so_far():
         lambda i, x: shown.append(x),
         stop=lambda i, loss: "enough" if i == 7 else "",
     )
-    assert (result.iterations, result.message, len(shown)) == (7, "stopped after 7 iterations: enough", 7)
+    assert (result.iterations, result.message, len(shown)) == (7, "enough", 7)
     np.testing.assert_array_equal(result.x, shown[-1])
     result = Averaged(LBFGS(), 0.5).minimize(lambda x: (0.0, np.zeros_like(x)), start(), 9, stop=NoProgress())
     assert result.iterations == 0

@@ -255,15 +255,16 @@ def test_backtracking_without_a_rate_first_tries_a_visible_step():
 
 
 def test_backtracking_that_finds_nothing_lower_says_so_and_stays():
-    for function, evaluations in [
-        (lambda x: (0.0, np.zeros_like(x)), 1),
-        (lambda x: (quadratic(x)[0], -quadratic(x)[1]), 1 + MOST_EVALUATIONS),
-        (lambda x: (math.nan, np.ones_like(x)), 1 + MOST_EVALUATIONS),
+    for function, evaluations, failed in [
+        (lambda x: (0.0, np.zeros_like(x)), 1, False),
+        (lambda x: (quadratic(x)[0], -quadratic(x)[1]), 1 + MOST_EVALUATIONS, True),
+        (lambda x: (math.nan, np.ones_like(x)), 1 + MOST_EVALUATIONS, True),
     ]:
         f = Recorded(function)
         result = GradientDescent(backtracking=True).minimize(f, start(), 5)
         np.testing.assert_array_equal(result.x, start())
-        assert result.message == "gradient descent found no lower point after 0 iterations"
+        assert result.message == "gradient descent found no lower point"
+        assert result.failed is failed
         assert len(f.points) == evaluations
 
 

@@ -58,7 +58,8 @@ def test_where_no_progress_is_possible_it_says_so_and_stays(function):
     np.testing.assert_allclose(result.x, start(), rtol=4e-16)  # SciPy gets it in another unit and back
     assert result.iterations == 0
     assert shown == []
-    assert result.message.startswith("L-BFGS found no lower point after 0 iterations (")
+    assert result.message.startswith("L-BFGS found no lower point (")
+    assert result.failed == bool(function(start())[1].any())
 
 
 def test_at_the_minimum_it_ends_and_keeps_what_it_found():
@@ -68,7 +69,7 @@ def test_at_the_minimum_it_ends_and_keeps_what_it_found():
     )
     assert 1 <= result.iterations < 50
     assert shown == list(range(1, result.iterations + 1))
-    assert f"after {result.iterations} iterations" in result.message
+    assert "no lower point" in result.message
     assert np.abs(result.x).max() < 1e-12
 
 

@@ -92,7 +92,8 @@ def test_where_no_progress_is_possible_it_says_so_and_stays(function, why):
     np.testing.assert_array_equal(result.x, start())
     assert result.iterations == 0
     assert shown == []
-    assert result.message == f"L-BFGS found no lower point after 0 iterations ({why})"
+    assert result.message == f"L-BFGS found no lower point ({why})"
+    assert result.failed == (why == "the line search failed")
 
 
 def test_a_gradient_of_zero_is_seen_without_a_search():
@@ -106,7 +107,7 @@ def test_at_the_minimum_it_ends_and_keeps_what_it_found():
     result = LBFGS().minimize(wide, start(), 200, lambda iteration, x: shown.append(iteration))
     assert 1 <= result.iterations < 200
     assert shown == list(range(1, result.iterations + 1))
-    assert f"after {result.iterations} iterations" in result.message
+    assert "no lower point" in result.message
     assert np.abs(result.x).max() < 1e-6
 
 

@@ -1,0 +1,116 @@
+"""What a run is, as a checkpoint keeps it: pictures, output, options - and back to a configuration.
+
+Paths are kept whole, from the root: a checkpoint is for the machine that it was made on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nst_manual import __version__
+from nst_manual.config import CommandConfig, command_config
+from nst_manual.errors import UsageError
+from nst_manual.options import flag
+from nst_manual.run.inputs import described, found_again, named_files, styles_of, with_files
+from nst_manual.run.manifest import given_options
+from nst_manual.run.scales import configurations
+
+# Options that change nothing of the picture, and may be others when a run goes on.
+FREE = {"save_every", "progress_sheet", "log", "force", "quiet", "debug", "threads", "memory", "no_manifest"}
+FREE |= {"checkpoint_every"}
+_OUTPUTS = ("log", "progress_sheet")
+
+
+def command_of(
+    content: str, styles: Sequence[str], target: Path, config: CommandConfig, network: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the run as JSON holds it; `network` is that of the manifest."""
+    options = given_options(config)
+    for name in _OUTPUTS:
+        if name in options:
+            options[name] = os.path.abspath(options[name])
+    found = {
+        "version": __version__,
+        "target": os.path.abspath(target),
+        "options": {name: value for name, value in options.items() if name not in ("checkpoint", "force")},
+        "files": described(named_files(content, styles, config), None),
+        "network": dict(network),
+    }
+    return json.loads(json.dumps(found))
+
+
+@dataclass(frozen=True)
+class Command:
+    """A run, with the paths of files that are there.
+
+    Attributes
+    ----------
+    content : str
+    styles : list of str
+    target : Path
+    config : CommandConfig
+    """
+
+    content: str
+    styles: list[str]
+    target: Path
+    config: CommandConfig
+
+
+def restored(
+    command: Mapping[str, Any], folder: Path, given: Mapping[str, str], options: Mapping[str, Any]
+) -> Command:
+    """Return the run that a checkpoint is of.
+
+    Parameters
+    ----------
+    command : dict
+        What `command_of` has returned.
+    folder : Path
+        Of the checkpoint.
+    given : mapping of str to str
+        Option -> where that file is now.
+    options : mapping
+        Options given anew, as text or as themselves.
+
+    Raises
+    ------
+    UsageError
+        An option that would change the picture has another value than the checkpoint's.
+    ImageError, WeightsError
+        A file is gone or has been changed.
+    """
+    files = found_again(command["files"], folder, given)
+    was = with_files(command["options"], files)
+    if not was.get("network"):
+        was["network"] = command["network"]["name"]  # the default may be another one by now
+    config = command_config(was | {name: value for name, value in options.items() if name in FREE})
+    changed = {name: value for name, value in options.items() if name not in FREE}
+    other = command_config(was | changed)
+    names = [name for name in changed if getattr(other, name) != getattr(config, name)]
+    if names == ["iterations"] and _extends(config, other):
+        config, names = command_config(was | dict(options)), []
+    if names:
+        pairs = "; ".join(
+            f"the checkpoint has {_shown(config, name)}, got {_shown(other, name)}" for name in names
+        )
+        hint = "another run is `nst-manual run`, which can start from this one's picture with --init PICTURE"
+        raise UsageError(", ".join(map(flag, names)), pairs, hint)
+    return Command(files["content"], styles_of(files), Path(command["target"]), config)
+
+
+def _extends(config: CommandConfig, other: CommandConfig) -> bool:
+    """Whether a run may simply take more iterations: at one size, with steps that do not depend on them."""
+    before, after = configurations(config), configurations(other)
+    longer = len(before) == len(after) == 1 and after[0].iterations >= before[0].iterations
+    return longer and "cosine" not in (config.schedule or "")
+
+
+def _shown(config: CommandConfig, name: str) -> str:
+    value = config.chosen(name)
+    return "none" if value is None else str(value)

@@ -1,0 +1,209 @@
+"""How much memory a run needs, before anything of it is made; a run that cannot fit is refused.
+
+A run is a row of stages, and needs what the greediest of them takes: reading a picture (decoded at its own
+size), loading the weights, capturing the targets, painting. Of several scales it is the last that counts.
+
+Bytes are those of resident memory. On Linux they are within 20 % of what was measured for VGG-16, VGG-19 and
+AlexNet at 128 to 1536 pixels with the presets gatys, paper and neural-style-pt and the optimisers lbfgs and
+adam, and within 35 % for other networks, representations of style, float64 and `--plain`:
+`tools/measure_memory.py` prints the table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nst_manual.backend import available_cpus
+from nst_manual.config import LARGEST_SIZE, RunConfig
+from nst_manual.errors import UsageError
+from nst_manual.images import fit, longer_side
+from nst_manual.objective.memory import ObjectiveMemory, objective_memory
+from nst_manual.run.scales import configurations
+
+Size = tuple[int, int]
+SMALLEST_SIZE = 8
+
+# Python, NumPy, Pillow, rich, this package, a BLAS library, the gaps of the heap; h5py; SciPy: measured.
+PROGRAM, HDF5, SCIPY = 60 * 2**20, 12 * 2**20, 40 * 2**20
+# A file of weights is read layer by layer, as it is stored, unpacked, and as it will be used.
+LOADING = 20 * 2**20
+# A pixel of a picture that is read: as Pillow decodes it, turned upright, as float32, in part once more.
+PIXEL_BYTES, READING = 24, 20 * 2**20
+MATCHED_PIXEL_BYTES = 60  # where its colours are matched to another's, in float64
+# Images that are held or allocated in an iteration, those of the run around the optimiser included.
+IMAGES = {"lbfgs": 14, "lbfgs-scipy": 40}
+FIRST_ORDER_IMAGES = 16
+COLOUR_IMAGES = 10  # where luminance and colours part ways, at the end of each iteration
+# Whether the first scale's objective, and that of the scale before, are still there when the next is made.
+EARLIER_SCALES_STAY = True
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The memory of a run at its greediest stage.
+
+    Attributes
+    ----------
+    stage : str
+        "reading", "loading", "capturing" or "painting".
+    parts : dict of str to int
+        Bytes by name.
+    """
+
+    stage: str
+    parts: dict[str, int]
+
+    @property
+    def bytes(self) -> int:
+        """The sum of the parts."""
+        return sum(self.parts.values())
+
+
+def estimate(config: RunConfig, content: Size, paintings: Sequence[Size]) -> Estimate:
+    """Return the memory that a run will need.
+
+    Parameters
+    ----------
+    config : RunConfig
+    content : (int, int)
+        Height and width of the photograph's file in pixels, upright.
+    paintings : sequence of (int, int)
+        The same of each painting.
+
+    Raises
+    ------
+    UsageError
+        Options that make no sense; the picture or a painting is too small for the network.
+    """
+    return max(_stages(config, content, paintings), key=lambda stage: stage.bytes)
+
+
+def _stages(config: RunConfig, content: Size, paintings: Sequence[Size]) -> Iterator[Estimate]:
+    """Yield what each stage takes."""
+    config = _settled(config, content)
+    threads = config.threads or available_cpus()
+    *earlier, last = configurations(config)
+    size = _picture(content, last)
+    memory = _objective(last, content, paintings, threads)
+    stay = [_held(_objective(stage, content, paintings, threads)) for stage in _staying(earlier)]
+    drawn = config.weights == "random"
+    program = {"program and libraries": _program(config)}
+    pictures = {"pictures": memory.pictures}
+    yield Estimate("reading", program | {"pictures being read": _reading(config, content, paintings)})
+    before = {"earlier scales": sum(stay)} if stay else {}
+    weights = {"weights": memory.weights}
+    loading = {"reading of weights": 0 if drawn else LOADING}
+    yield Estimate("loading", program | before | pictures | weights | loading)
+    network = weights | {"targets": memory.targets, "threads": memory.threads}
+    capturing = {"capturing of targets": memory.capturing}
+    yield Estimate("capturing", program | before | pictures | network | capturing)
+    before = {"earlier scales": stay[0]} if stay else {}
+    running = {"network and losses": memory.running, "optimiser and images": _optimiser(last, size)}
+    yield Estimate("painting", program | before | pictures | network | running)
+
+
+def stages_of(config: RunConfig, content: Size) -> list[tuple[int, Size]]:
+    """Return (iterations, (H, W) of the picture) of each scale, the coarsest first."""
+    return [
+        (stage.iterations, _picture(content, stage)) for stage in configurations(_settled(config, content))
+    ]
+
+
+def _settled(config: RunConfig, content: Size) -> RunConfig:
+    """Return the configuration with the size in pixels where the photograph decides it."""
+    if config.size_rule != "original":
+        return config
+    return replace(config, size=max(content), size_rule="longer")
+
+
+def _program(config: RunConfig) -> int:
+    """Return what the program takes without any picture, with the libraries that it will import."""
+    scipy = SCIPY if config.chosen("optimizer") == "lbfgs-scipy" else 0
+    return PROGRAM + scipy + (0 if config.weights == "random" else HDF5)
+
+
+def _staying(earlier: list[RunConfig]) -> list[RunConfig]:
+    """Return the scales whose objectives are still there when the last one is made: the first comes first."""
+    if not EARLIER_SCALES_STAY:
+        return []
+    return earlier[:1] + earlier[1:][-1:]
+
+
+def _held(memory: ObjectiveMemory) -> int:
+    """Return what an objective holds that is no longer used."""
+    return memory.weights + memory.targets + memory.pictures + memory.running
+
+
+def _objective(config: RunConfig, content: Size, paintings: Sequence[Size], threads: int) -> ObjectiveMemory:
+    """Return the memory of the objective of one scale, for the sizes of the files."""
+    size = _picture(content, config)
+    found = []
+    for painting in paintings:
+        side = longer_side(painting, config.style_size or config.size, config.size_rule)
+        found += [fit(painting, max(1, round(scale * side))) for scale in config.style_scales]
+    return objective_memory(config, size, found, threads)
+
+
+def _picture(content: Size, config: RunConfig) -> Size:
+    """Return the size of the picture that is painted."""
+    return fit(content, longer_side(content, config.size, config.size_rule))
+
+
+def _reading(config: RunConfig, content: Size, paintings: Sequence[Size]) -> int:
+    """Return the most that reading takes: each painting is still there while the next is decoded."""
+    extra = MATCHED_PIXEL_BYTES if config.match_colours else 0
+    most, before = 0, 0
+    for number, size in enumerate([content, *paintings]):
+        pixels = math.prod(size)
+        most = max(most, before + pixels * (PIXEL_BYTES + (extra if number else 0)))
+        before = pixels * 12 if number else 0
+    return most + READING
+
+
+def _optimiser(config: RunConfig, size: Size) -> int:
+    """Return what the optimiser and the run around it take, in images: vectors as long as one."""
+    image = 3 * math.prod(size) * np.dtype(config.dtype).itemsize
+    name = config.chosen("optimizer")
+    kept = min(config.history, config.chosen("iterations")) if name in IMAGES else 0
+    corrections = 2 * kept * (2 if name == "lbfgs-scipy" else 1)  # SciPy's are float64
+    images = IMAGES.get(name, FIRST_ORDER_IMAGES) + corrections
+    if config.carries or getattr(config, "checkpoint", None):  # a copy of all that it remembers
+        images += corrections + 4
+    if config.chosen("averaging"):
+        images += 2
+    if config.keep_colours or config.keep_luminance:
+        images += COLOUR_IMAGES
+    return images * image
+
+
+def largest_size(config: RunConfig, content: Size, paintings: Sequence[Size], limit: int) -> int:
+    """Return the largest `--size` whose estimate is at most `limit` bytes, to a hundredth; 0 for none.
+
+    Memory grows nearly with the area, so each guess is made from the last one. What is returned has been
+    estimated itself.
+    """
+    fits, above = 0, LARGEST_SIZE + 1
+    below = SMALLEST_SIZE - 1  # fits, or is too small for the network
+    guess = config.size
+    while above - below > max(1, below // 100):
+        guess = min(max(guess, below + 1), above - 1)
+        try:
+            needs = estimate(replace(config, size=guess), content, paintings).bytes
+        except UsageError:  # too small for the network, or for the scales that were asked for
+            below, guess = guess, (guess + above) // 2
+            continue
+        if needs <= limit:
+            fits = below = guess
+            if needs > 0.98 * limit:
+                break
+        else:
+            above = guess
+        growing = max(1, needs - PROGRAM), max(1, limit - PROGRAM)
+        wanted = int(guess * math.sqrt(growing[1] / growing[0]) * 0.995)
+        # where the rule is of no help any more, halve
+        guess = wanted if below < wanted < above else (below + above) // 2
+    return fits
