@@ -1,7 +1,7 @@
 """Write a file so that whoever looks finds the old one or the new one whole, never half of one.
 
-A process that is killed leaves its temporary file behind. The next one that writes to the same path removes it:
-whoever is at work holds a lock on his own.
+A process that is killed leaves its temporary file behind. The next one that writes to the same path removes
+it: whoever is at work holds a lock on their own.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ def replacing(path: str | os.PathLike[str], previous: str | os.PathLike[str] | N
     path = Path(path)
     try:
         remove_abandoned(path)
+        if previous is not None:
+            remove_abandoned(previous)
         with _temporary(path) as (temporary, _):
             yield Path(temporary)
             with open(temporary, "rb") as file:
@@ -132,15 +134,16 @@ def _keep(path: Path, previous: Path) -> None:
     """Let the file at `path` be at `previous` too, in the place of the one there."""
     if not path.exists():
         return
-    with _temporary(previous) as (temporary, _):
-        try:
-            os.unlink(temporary)
-            os.link(path, temporary)
-        except OSError:  # a disk without links
+    try:
+        # no name in between: a process that is killed leaves one temporary file, not two
+        previous.unlink(missing_ok=True)
+        os.link(path, previous)
+    except OSError:  # a disk without links
+        with _temporary(previous) as (temporary, _):
             shutil.copyfile(path, temporary)
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
-        os.replace(temporary, previous)
+            os.replace(temporary, previous)
 
 
 def _prefix(path: Path) -> str:

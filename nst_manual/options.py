@@ -100,7 +100,7 @@ def real(least: float, above: bool = False) -> Callable[[str, Any], float]:
 
 
 def memory(name: str, value: Any) -> int:
-    """Parse an amount of memory in bytes: "4GB", "1.5 GiB", "800MB" or a number; 1 GB is 1024^3 bytes here."""
+    """Parse an amount of memory in bytes: "4GB", "1.5 GiB", "800MB" or a number; 1 GB is 1024^3 bytes."""
     wanted = f"expected an amount of memory such as 4GB or 800MB, got {value!r}"
     match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(?:i?b)?\s*", str(value).lower())
     if _is_truth(value) or not match:

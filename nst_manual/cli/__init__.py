@@ -11,6 +11,8 @@ from collections.abc import Sequence
 # How libraries that cannot be loaded, and threads that cannot be started, say that there is no memory left.
 NO_MEMORY = ("failed to map segment", "Cannot allocate memory", "can't start new thread")
 
+STOPPED = "stopped: by SIGINT (nothing had been made yet)"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `nst-manual` with those arguments (without: the process's own) and return its exit code."""
@@ -29,13 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             spare_addresses()
         code = make_app()(arguments, standalone_mode=False)
         sys.stdout.flush()
+        if code == 130:  # what typer makes of a KeyboardInterrupt
+            return _fail(STOPPED, 130)
         return code if isinstance(code, int) else 0  # a number where help or the version was asked for
     except NstError as error:
         if "--debug" in arguments:
             traceback.print_exc()
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _fail("stopped: by SIGINT, nothing had been made yet", 130)
+        return _fail(STOPPED, 130)
     except MemoryError as error:
         if "--debug" in arguments:
             traceback.print_exc()

@@ -53,9 +53,10 @@ def read_options(path: str, cls: type) -> dict[str, Any]:
     try:
         with Path(path).open("rb") as file:
             found = tomllib.load(file)
+        str(found)  # a whole number may be too long to be shown in a message
     except OSError as error:
         raise UsageError(what, f"cannot be read, {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(what, f"is not TOML, {' '.join(str(error).split())}") from error
     names = [field.name for field in dataclasses.fields(cls)]
     options: dict[str, Any] = {}

@@ -163,7 +163,7 @@ class RunConfig(ObjectiveConfig):
     memory: int | None = option(
         None,
         memory,
-        "Most memory that the run may take, such as 4GB; one that would need more is refused before it starts.",
+        "Most memory that the run may take, such as 4GB; one that would need more is refused at once.",
         OPTIMISER,
         "AMOUNT",
         "what is free",

@@ -62,6 +62,6 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
         description = image.getexif().get(_DESCRIPTION)
     try:
         found = json.loads(description)
-    except (TypeError, ValueError):
+        return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    except (TypeError, ValueError, RecursionError):  # none, or not ours
         return {}
-    return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}

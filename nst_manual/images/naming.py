@@ -15,4 +15,4 @@ def shown(path: str | os.PathLike[str]) -> str:
     A file name may hold any byte but zero and the slash; printed as it is, such a name would break the
     message over lines, colour the terminal, or end the program with an encoding error.
     """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fspath(path))
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fspath(path)) or "''"

@@ -15,7 +15,7 @@ import numpy as np
 from nst_manual.errors import ImageError, ResourceError, UsageError
 from nst_manual.images.kinds import EXPECTED, FORMATS, head_of, is_supported, png_damage, unsupported_name
 from nst_manual.images.naming import ImageWarning, shown
-from nst_manual.images.srgb import flatten, to_srgb
+from nst_manual.images.srgb import flatten, to_srgb, warn_of_background
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,9 +32,9 @@ def read_image(source: str | os.PathLike[str] | Image.Image | np.ndarray, what: 
     """Return a picture upright, in sRGB.
 
     A file is known by its content, whatever its name says: JPEG, PNG, WebP, TIFF, BMP, GIF, PPM. EXIF
-    orientation is applied, an ICC profile converted to sRGB, alpha flattened on white. Of an animation or a
-    file of many pages the first is taken, with an `ImageWarning`. CMYK without a profile is converted by
-    Pillow's simple formula.
+    orientation is applied, an ICC profile converted to sRGB. What is transparent is laid on white, and of an
+    animation or a file of many pages the first is taken, both with an `ImageWarning`. CMYK without a profile
+    is converted by Pillow's simple formula.
 
     Grey of 16 bits keeps its fractions. Colour of 16 bits a channel is scaled to 8 by Pillow, which has no
     mode for more (it keeps the high byte). Float grey is 0..1, or 0..255 (with a warning).
@@ -102,8 +102,8 @@ def _from_array(array: np.ndarray, what: str) -> np.ndarray:
     if array.ndim == 2:
         array = np.repeat(array[..., None], 3, axis=2)
     pixels = np.array(array[..., :3], np.float32, order="C")
-    if array.shape[2] == 4:
-        flatten(pixels, array[..., 3])
+    if array.shape[2] == 4 and flatten(pixels, array[..., 3]):
+        warn_of_background(what)
     return pixels
 
 
@@ -116,6 +116,8 @@ def _open_file(path: str | os.PathLike[str], name: str) -> BinaryIO:
         if not stat.S_ISREG(mode):
             raise ImageError(name, "is a device, pipe or socket, expected an image file")
         return open(path, "rb")
+    except ImageError:
+        raise
     except FileNotFoundError:
         raise ImageError(name, "does not exist") from None
     except OSError as error:

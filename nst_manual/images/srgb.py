@@ -53,25 +53,40 @@ def to_srgb(image: Image.Image, name: str) -> np.ndarray:
     width, height = image.size
     pixels = np.empty((height, width, 3), np.float32)
     rows = max(1, _BAND // width)
+    transparent = False
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        convert(image.crop((0, top, width, bottom)), pixels[top:bottom])
+        transparent |= convert(image.crop((0, top, width, bottom)), pixels[top:bottom])
+    if transparent:
+        warn_of_background(name)
     return pixels
 
 
-def flatten(pixels: np.ndarray, alpha: np.ndarray) -> None:
-    """Lay (h, w, 3) over `BACKGROUND`, in place; `alpha` (h, w) is 0..255."""
+def flatten(pixels: np.ndarray, alpha: np.ndarray) -> bool:
+    """Lay (h, w, 3) over `BACKGROUND`, in place; `alpha` (h, w) is 0..255. Return whether any of it shows."""
+    if alpha.min() == 255:
+        return False
     opacity = alpha.astype(np.float32) / np.float32(255)
     for c in range(3):
         pixels[..., c] = BACKGROUND + (pixels[..., c] - BACKGROUND) * opacity
+    return True
 
 
-def _converter(image: Image.Image, profile, name: str) -> Callable[[Image.Image, np.ndarray], None]:
-    """Return ``convert(band, out)``, which writes a band of the picture into `out` (h, w, 3)."""
+def warn_of_background(name: str) -> None:
+    """Say that what is transparent in a picture has become white."""
+    text = f"{name}: is transparent in places, it is laid on white"
+    warnings.warn(ImageWarning(text), stacklevel=2)
+
+
+def _converter(image: Image.Image, profile, name: str) -> Callable[[Image.Image, np.ndarray], bool]:
+    """Return ``convert(band, out)``, which writes a band of the picture into `out` (h, w, 3).
+
+    It returns whether the band is transparent anywhere.
+    """
     opaque, alpha = _plain_modes(image)
     transform = _transform(profile, opaque, name) if profile is not None else None
 
-    def convert(band: Image.Image, out: np.ndarray) -> None:
+    def convert(band: Image.Image, out: np.ndarray) -> bool:
         transparency = None
         if alpha:
             # colour and alpha part ways: a profile speaks of colour alone
@@ -81,8 +96,7 @@ def _converter(image: Image.Image, profile, name: str) -> Callable[[Image.Image,
         if transform is not None:
             band = transform(band)
         out[...] = np.asarray(band.convert("RGB"))
-        if transparency is not None:
-            flatten(out, transparency)
+        return transparency is not None and flatten(out, transparency)
 
     return convert
 
@@ -148,8 +162,9 @@ def _deep_grey(image: Image.Image, profile, name: str) -> np.ndarray:
     grey = values.astype(np.float32) * np.float32(scale)
     pixels = _through_profile(grey, profile, name)
     hole = image.info.get("transparency")
-    if isinstance(hole, int):
-        pixels[values == hole] = BACKGROUND
+    if isinstance(hole, int) and (holes := values == hole).any():
+        pixels[holes] = BACKGROUND
+        warn_of_background(name)
     return pixels
 
 

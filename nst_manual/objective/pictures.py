@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.config import ObjectiveConfig
-from nst_manual.errors import UsageError
+from nst_manual.config import LARGEST_SIZE, ObjectiveConfig
+from nst_manual.errors import ImageError, UsageError
 from nst_manual.images import longer_side, read_image, scale_to
 from nst_manual.images.colour_control import match_colours
 from nst_manual.images.colour_spaces import LUMA
@@ -24,7 +24,7 @@ def read_content(content: Any, config: ObjectiveConfig) -> np.ndarray:
     luminance.
     """
     pixels = read_image(content, "content")
-    pixels = scale_to(pixels, longer_side(pixels.shape[:2], config.size, config.size_rule))
+    pixels = scale_to(pixels, _longer_side(pixels.shape[:2], config.size, config.size_rule, "content"))
     if config.sketch:
         pixels = np.repeat(_luminance(pixels), 3, axis=2)
     return pixels
@@ -33,28 +33,44 @@ def read_content(content: Any, config: ObjectiveConfig) -> np.ndarray:
 def read_paintings(styles: Sequence[Any], content: np.ndarray, config: ObjectiveConfig) -> list[np.ndarray]:
     """Return the paintings (h, w, 3) in the colours asked for, each at each of `--style-scales`."""
     found = []
-    for painting in _in_colours(styles, content, config):
+    for what, painting in _in_colours(styles, content, config):
         if config.size_rule == "original":
             side = config.style_size or max(content.shape)
         else:
             wanted = config.style_size or config.size
-            side = longer_side(painting.shape[:2], wanted, config.size_rule)
-        found += [scale_to(painting, max(1, round(scale * side))) for scale in config.style_scales]
+            side = _longer_side(painting.shape[:2], wanted, config.size_rule, what)
+        sides = [max(1, round(min(scale * side, LARGEST_SIZE + 1))) for scale in config.style_scales]
+        if max(sides) > max(LARGEST_SIZE, side):
+            cause = f"brings a painting of {side} pixels to more than {LARGEST_SIZE}"
+            raise UsageError("--style-scales", cause)
+        found += [scale_to(painting, scaled) for scaled in sides]
     return found
 
 
-def _in_colours(styles: Sequence[Any], content: np.ndarray, config: ObjectiveConfig) -> Iterator[np.ndarray]:
-    """Yield the paintings one by one, each named by its number in messages."""
+def _longer_side(size: tuple[int, int], wanted: int, rule: str, what: str) -> int:
+    """Return the longer side of a picture by the rule; raise `ImageError` where that has no end."""
+    side = longer_side(size, wanted, rule)
+    if rule != "original" and side > LARGEST_SIZE:
+        cause = f"is so narrow, {size[0]} x {size[1]} pixels, that its longer side would have {side}"
+        raise ImageError(what, cause, f"the most is {LARGEST_SIZE}; crop it, or leave --size-rule out")
+    return side
+
+
+def _in_colours(
+    styles: Sequence[Any], content: np.ndarray, config: ObjectiveConfig
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the paintings one by one, each with the name that messages give it."""
     reference = content
     if config.colours_of is not None:
         if config.match_colours is None:
             raise UsageError("--colours-of", "has no meaning without --match-colours")
         reference = read_image(config.colours_of, "--colours-of")
     for number, style in enumerate(styles, start=1):
-        painting = read_image(style, "style" if len(styles) == 1 else f"style {number}")
+        what = "style" if len(styles) == 1 else f"style {number}"
+        painting = read_image(style, what)
         if config.match_colours is not None:
             painting = np.clip(match_colours(painting, reference, config.match_colours), 0, 255)
-        yield painting
+        yield what, painting
 
 
 def shares_of(config: ObjectiveConfig, count: int) -> tuple[float, ...]:

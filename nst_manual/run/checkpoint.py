@@ -132,7 +132,7 @@ def mark_saved(path: str | os.PathLike[str]) -> None:
 
 def check_replaceable(path: str | os.PathLike[str]) -> None:
     """Raise `OutputError` where a new checkpoint would replace the work of another run, or another file."""
-    name = shown(path)
+    unfinished = []
     for place in (Path(path), previous_of(path)):
         try:
             with open(place, "rb") as file:
@@ -140,13 +140,13 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise OutputError(name, f"cannot be read, {error.strerror or error}") from error
+            raise OutputError(shown(place), f"cannot be read, {error.strerror or error}") from error
         if not header.startswith(_MAGIC):
             raise OutputError(shown(place), "exists, and is no checkpoint", "--force replaces it")
-        if f"{_SAVED}1".encode("ascii") not in header:
-            hint = f"`nst-manual resume {name}` goes on with it, --force begins anew"
-            raise OutputError(name, "is the checkpoint of a run that has not ended", hint)
-        return
+        unfinished.append(f"{_SAVED}1".encode("ascii") not in header)
+    if unfinished and unfinished[0]:
+        hint = f"`nst-manual resume {shown(path)}` goes on with it, --force begins anew"
+        raise OutputError(shown(path), "is the checkpoint of a run that has not ended", hint)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:

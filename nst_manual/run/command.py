@@ -17,13 +17,14 @@ from nst_manual.config import CommandConfig, command_config
 from nst_manual.errors import UsageError
 from nst_manual.options import flag
 from nst_manual.run.inputs import described, found_again, named_files, styles_of, with_files
-from nst_manual.run.manifest import given_options
+from nst_manual.run.manifest import effective, given_options
 from nst_manual.run.scales import configurations
 
 # Options that change nothing of the picture, and may be others when a run goes on.
 FREE = {"save_every", "progress_sheet", "log", "force", "quiet", "debug", "threads", "memory", "no_manifest"}
 FREE |= {"checkpoint_every"}
 _OUTPUTS = ("log", "progress_sheet")
+_OF_ONE_CALL = ("checkpoint", "force", "quiet", "debug")
 
 
 def command_of(
@@ -37,7 +38,7 @@ def command_of(
     found = {
         "version": __version__,
         "target": os.path.abspath(target),
-        "options": {name: value for name, value in options.items() if name not in ("checkpoint", "force")},
+        "options": {name: value for name, value in options.items() if name not in _OF_ONE_CALL},
         "files": described(named_files(content, styles, config), None),
         "network": dict(network),
     }
@@ -92,7 +93,13 @@ def restored(
     config = command_config(was | {name: value for name, value in options.items() if name in FREE})
     changed = {name: value for name, value in options.items() if name not in FREE}
     other = command_config(was | changed)
-    names = [name for name in changed if getattr(other, name) != getattr(config, name)]
+    before, after = effective(config), effective(other)
+    names = [
+        name
+        for name in changed
+        if getattr(other, name) != getattr(config, name)
+        and (name not in before or before[name] != after.get(name))  # what the preset says may be said again
+    ]
     if names == ["iterations"] and _extends(config, other):
         config, names = command_config(was | dict(options)), []
     if names:

@@ -38,8 +38,6 @@ MATCHED_PIXEL_BYTES = 60  # where its colours are matched to another's, in float
 IMAGES = {"lbfgs": 14, "lbfgs-scipy": 40}
 FIRST_ORDER_IMAGES = 16
 COLOUR_IMAGES = 10  # where luminance and colours part ways, at the end of each iteration
-# Whether the first scale's objective, and that of the scale before, are still there when the next is made.
-EARLIER_SCALES_STAY = True
 
 
 @dataclass(frozen=True)
@@ -86,24 +84,21 @@ def _stages(config: RunConfig, content: Size, paintings: Sequence[Size]) -> Iter
     """Yield what each stage takes."""
     config = _settled(config, content)
     threads = config.threads or available_cpus()
-    *earlier, last = configurations(config)
+    last = configurations(config)[-1]  # the largest; those before it are gone when it is made
     size = _picture(content, last)
     memory = _objective(last, content, paintings, threads)
-    stay = [_held(_objective(stage, content, paintings, threads)) for stage in _staying(earlier)]
     drawn = config.weights == "random"
     program = {"program and libraries": _program(config)}
     pictures = {"pictures": memory.pictures}
     yield Estimate("reading", program | {"pictures being read": _reading(config, content, paintings)})
-    before = {"earlier scales": sum(stay)} if stay else {}
     weights = {"weights": memory.weights}
     loading = {"reading of weights": 0 if drawn else LOADING}
-    yield Estimate("loading", program | before | pictures | weights | loading)
+    yield Estimate("loading", program | pictures | weights | loading)
     network = weights | {"targets": memory.targets, "threads": memory.threads}
     capturing = {"capturing of targets": memory.capturing}
-    yield Estimate("capturing", program | before | pictures | network | capturing)
-    before = {"earlier scales": stay[0]} if stay else {}
+    yield Estimate("capturing", program | pictures | network | capturing)
     running = {"network and losses": memory.running, "optimiser and images": _optimiser(last, size)}
-    yield Estimate("painting", program | before | pictures | network | running)
+    yield Estimate("painting", program | pictures | network | running)
 
 
 def stages_of(config: RunConfig, content: Size) -> list[tuple[int, Size]]:
@@ -124,18 +119,6 @@ def _program(config: RunConfig) -> int:
     """Return what the program takes without any picture, with the libraries that it will import."""
     scipy = SCIPY if config.chosen("optimizer") == "lbfgs-scipy" else 0
     return PROGRAM + scipy + (0 if config.weights == "random" else HDF5)
-
-
-def _staying(earlier: list[RunConfig]) -> list[RunConfig]:
-    """Return the scales whose objectives are still there when the last one is made: the first comes first."""
-    if not EARLIER_SCALES_STAY:
-        return []
-    return earlier[:1] + earlier[1:][-1:]
-
-
-def _held(memory: ObjectiveMemory) -> int:
-    """Return what an objective holds that is no longer used."""
-    return memory.weights + memory.targets + memory.pictures + memory.running
 
 
 def _objective(config: RunConfig, content: Size, paintings: Sequence[Size], threads: int) -> ObjectiveMemory:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from nst_manual.run.keeper import Keeper
 from nst_manual.run.manifest import beside, check_beside, introduction, surroundings
 from nst_manual.run.memory import check_memory
 from nst_manual.run.observers import Log, ProgressSheet, SaveEvery
+from nst_manual.run.optimizers import make_optimizer
 from nst_manual.run.progress import Progress, duration, make_progress
 from nst_manual.run.scales import Course, configurations, joined_history, paint, settled
 from nst_manual.run.signals import StopRequest, stop_request
@@ -85,6 +88,7 @@ class _FileRun:
 
     def go(self, until: tuple[int, int] | None, enlarged: bool) -> Outcome:
         """Run."""
+        make_optimizer(self.config)  # its options are checked before any file is opened
         self._check_outputs()
         check_memory(self.content, self.styles, self.config)
         progress = make_progress(self.config.quiet)
@@ -93,14 +97,14 @@ class _FileRun:
             stages = configurations(config)
             first = self.checkpoint.scale if self.checkpoint else 0
             with progress.preparing():
-                prepared = prepare(self.content, self.styles, stages[first])
-                about = self._about(prepared[0], config)
+                prepared = [prepare(self.content, self.styles, stages[first])]
+                about = self._about(prepared[0][0], config)
+            lines = self._introduction(prepared[0][0], stages)
             observers, account, keeper = self._observers(progress, stages, about)
             course = Course(prepared, request, keeper, self.checkpoint, until, enlarged)
             request.at_once = False  # from here on there is something to save
-            lines = self._introduction(prepared[0], stages)
             outcome = paint(self.content, self.styles, config, observers, lambda objective: lines, course)
-            account.save(self.target, outcome)
+            self._save(account, outcome, keeper)
             if keeper is not None and outcome.stopped is None:
                 keeper.done()
             _sum_up(progress, outcome)
@@ -209,6 +213,21 @@ class _FileRun:
                     "not be that of an uninterrupted run (--optimizer lbfgs, our own, goes on exactly)"
                 )
         return lines
+
+    def _save(self, account: Account, outcome: Outcome, keeper: Keeper | None) -> None:
+        """Write the picture; where that fails, try to keep it elsewhere, for it may be the work of hours."""
+        try:
+            account.save(self.target, outcome)
+        except OutputError as error:
+            hints = [f"`nst-manual resume {keeper.path}` saves it again"] if keeper else []
+            with contextlib.suppress(OSError):
+                place = Path(tempfile.mkdtemp(prefix="nst_manual-")) / f"picture{self.target.suffix}"
+                try:
+                    account.save(place, outcome)
+                    hints.insert(0, f"the picture is in {place}")
+                except OSError:
+                    place.parent.rmdir()
+            raise OutputError(error.what, error.cause, "; ".join(hints) or error.hint) from error
 
     def _ended(self, outcome: Outcome, request: StopRequest, keeper: Keeper | None) -> Outcome:
         """Return the outcome, with how to go on where it was stopped."""

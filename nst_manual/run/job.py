@@ -12,7 +12,7 @@ import numpy as np
 
 from nst_manual.backend import thread_limit
 from nst_manual.config import RunConfig
-from nst_manual.errors import DivergedError, NstError, not_finite
+from nst_manual.errors import DivergedError, NstError, ResourceError, not_finite
 from nst_manual.images import START_KINDS, read_image, start_image, to_network, to_pil, to_uint8
 from nst_manual.images.colour_control import keep_colours, keep_luminance
 from nst_manual.objective import Objective
@@ -215,6 +215,10 @@ class _Run:
             self.good = self.lowest[1]
         except NstError as error:  # a signal, or a file that an observer could not write
             stopped = error
+        except MemoryError:
+            self.objective.network.clear_state()  # what comes now needs some
+            where = f"memory ran out in iteration {self.iterations + 1}"
+            stopped = ResourceError(where, "the picture before is saved", "--size and --history need less")
         if not isinstance(stopped, DivergedError):  # of one that has, the last good checkpoint is kept
             self._keep()
         loss, losses = self._measure(self.objective.measure, self.good)
@@ -353,9 +357,9 @@ class _Run:
     def _measure(
         self, measure: Callable[[np.ndarray], float], pixels: np.ndarray
     ) -> tuple[float, dict[str, float]]:
-        """Return loss and losses of a picture, without the observers; NaN where they are not finite."""
+        """Return loss and losses of a picture, without the observers; NaN where there are none."""
         try:
             loss = measure(to_network(pixels, self.config.dtype))
-        except DivergedError:
+        except (DivergedError, MemoryError):
             return float("nan"), {}
         return loss, self.objective.losses

@@ -201,7 +201,9 @@ def parse_manifest(text: str, name: str = "manifest") -> Manifest:
         It is damaged, or of another program or version.
     """
     try:
-        found = json.loads(text)
+        found = _dict(json.loads(text))
+        if "figure" in found:
+            raise ImageError(name, "is a sheet of several pictures, each of which would be made by a run")
         manifest = Manifest(
             given=_dict(found["given"]),
             files=[_file(record) for record in _list(found["files"])],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -45,8 +46,9 @@ class Log(Observer):
             raise OutputError(f"--log {self.path}", f"cannot be written, {error.strerror}") from error
 
     def close(self) -> None:
-        """Close the file."""
-        self.file.close()
+        """Close the file; each line was written at once, so there is nothing left that could fail."""
+        with contextlib.suppress(OSError):
+            self.file.close()
 
 
 class SaveEvery(Observer):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -104,8 +104,9 @@ class Course:
 
     Attributes
     ----------
-    prepared : (Objective, start image), optional
-        What `prepare` has made for the scale at which it begins.
+    prepared : list of (Objective, start image)
+        What `prepare` has made for the scale at which it begins, if it has; taken out of the list, so that
+        its memory is free when its scale is done.
     request : StopRequest, optional
         For signals; without, the run has its own.
     keeper : Keeper, optional
@@ -118,7 +119,7 @@ class Course:
         Whether the picture of a run that was stopped at a coarse scale is enlarged.
     """
 
-    prepared: tuple[Objective, Any] | None = None
+    prepared: list[tuple[Objective, Any]] = field(default_factory=list)
     request: StopRequest | None = None
     keeper: Keeper | None = None
     checkpoint: Checkpoint | None = None
@@ -166,8 +167,8 @@ def paint(
         request = course.request or stack.enter_context(stop_request())
         for index, stage in enumerate(stages[first:], start=first):
             begins = index == first
-            ready = course.prepared if begins else None
-            objective, start = ready or prepare(content, styles, stage)
+            ready = begins and course.prepared
+            objective, start = course.prepared.pop() if ready else prepare(content, styles, stage)
             if not begins:
                 start = resize(outcome.moved, objective.content.shape[:2])
             done = outcome or _before(None)
@@ -186,13 +187,14 @@ def paint(
             counting = [_Counting(observer, index, total, done, begins) for observer in observers]
             after = run_job(objective, start, stage, counting, lines, part)
             outcome = replace(_joined(done, after), place=(index, after.iterations))
+            size, shape = objective.config.size, objective.content.shape[:2]
+            del objective, start, counting  # before the next one is made: there is room for one
             if outcome.stopped is not None:
                 break
     outcome = replace(outcome, memory=None)  # as large as many pictures, and of no use any more
-    if outcome.stopped is None or objective.config.size == config.size or not course.enlarged:
+    if outcome.stopped is None or size == config.size or not course.enlarged:
         return outcome
-    shape = objective.content.shape[:2]
-    whole = tuple(round(side * config.size / objective.config.size) for side in shape)
+    whole = tuple(round(side * config.size / size) for side in shape)
     return replace(outcome, pixels=resize(outcome.pixels, whole))
 
 

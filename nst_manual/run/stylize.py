@@ -7,6 +7,8 @@ from typing import Any
 from nst_manual.config import run_config
 from nst_manual.errors import Interrupted
 from nst_manual.run.job import Outcome
+from nst_manual.run.memory import check_memory
+from nst_manual.run.optimizers import make_optimizer
 from nst_manual.run.scales import paint
 
 
@@ -31,6 +33,8 @@ def stylize(content: Any, style: Any, **options: Any) -> Outcome:
         One of `nst_manual.errors`, each also a ValueError, OSError or the like.
     """
     config = run_config(options)
+    make_optimizer(config)  # its options are checked before any file is opened
+    check_memory(content, style, config)
     outcome = paint(content, style, config)
     if isinstance(outcome.stopped, Interrupted):
         raise KeyboardInterrupt

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import mmap
 import os
+import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     import h5py
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HEAP = b"GCOL\1"
+MAX_OBJECTS = 200_000  # in heaps; a file of weights has a few texts
 MAX_DEPTH = 12  # groups within groups
 MAX_MEMBERS = 20_000  # in the whole file; a group may contain itself
 MAX_CHUNK = 64 << 20  # bytes, or the size of the dataset if that is more
@@ -45,10 +49,37 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     import h5py
 
     with damage(str(path)):
+        _check_heaps(path)
         # Reading takes no lock: on some network disks and read-only folders locks fail.
         opened = h5py.File(os.fspath(path), "r", locking=False)
     with opened:
         yield opened
+
+
+def _check_heaps(path: Path) -> None:
+    """Raise `ValueError` where HDF5 would never come to the end of a heap of texts.
+
+    Attributes' texts lie in heaps without checksums: "GCOL", version 1, three bytes, the heap's size, then
+    objects. An object is its number (two bytes), six bytes, its size, and its bytes filled up to a multiple
+    of 8. Number 0 is free space, whose size counts the first 16 bytes too; where it is 0, HDF5 (2.0 still)
+    looks at the same place for ever, and not even Ctrl-C ends it.
+    """
+    with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if (data[13:15] if data[8:9] < b"\2" else data[9:11]) != b"\x08\x08":
+            raise ValueError("its addresses and sizes have other than 8 bytes")
+        objects = 0
+        # heaps may lie anywhere; among the weights these letters may stand by chance, and mean nothing
+        start = data.find(HEAP)
+        while start >= 0:
+            (size,) = struct.unpack("<Q", data[start + 8 : start + 16].ljust(8, b"\xff"))
+            at, end = start + 16, start + size
+            while at + 16 <= end <= len(data):
+                number, needed = struct.unpack("<H6xQ", data[at : at + 16])
+                objects += 1
+                if objects > MAX_OBJECTS or not (number or needed):
+                    raise ValueError("a heap of texts has no end")
+                at += 16 + needed + -needed % 8 if number else needed
+            start = data.find(HEAP, start + 1)
 
 
 def walk(

@@ -80,7 +80,8 @@ class Program:
     def note(self, finished: Finished) -> None:
         """Keep for the table: exit code, and the error or warning in a line."""
         lines = [line for line in finished.err.splitlines() if line.startswith(("error: ", "warning: "))]
-        self.seen.append(f"{finished.code}" + (f": {lines[-1]}" if lines else ""))
+        line = lines[-1].replace(str(self.folder), ".") if lines else ""
+        self.seen.append(f"{finished.code} {line}".strip())
 
     def snapshot(self) -> dict[str, bytes | None]:
         """Return the folder's files, by their names below it, with their bytes; None for what is no file."""

@@ -34,6 +34,12 @@ def written(tmp_path, data, name="picture.png"):
     return path
 
 
+def on_white(source):
+    """Read a picture that is transparent in places, and see that a warning says what becomes of them."""
+    with pytest.warns(ImageWarning, match="is transparent in places, it is laid on white"):
+        return read_image(source)
+
+
 def colours(seed=0, size=(5, 7)):
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
 
@@ -77,7 +83,7 @@ def test_arrays_and_pil_images():
     pixels[:] = 0
     assert rgb.any(), "the array of the caller was changed"
     half = np.array([[[100, 0, 200, 51]]], np.uint8)  # one fifth
-    np.testing.assert_allclose(read_image(half), [[[224, 204, 244]]], atol=1e-3)
+    np.testing.assert_allclose(on_white(half), [[[224, 204, 244]]], atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +123,7 @@ def test_alpha_lies_on_white(tmp_path, mode):
     image = Image.fromarray(rgba).convert(mode)
     opacity = rgba[..., 3:] / 255
     expected = rgba[..., :3] * opacity + 255 * (1 - opacity)
-    np.testing.assert_allclose(read_image(saved(tmp_path, image)), expected, atol=1e-3)
+    np.testing.assert_allclose(on_white(saved(tmp_path, image)), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("transparency", [1, bytes([255, 0, 51])], ids=["one index", "a table"])
@@ -127,20 +133,28 @@ def test_palette_with_transparency_lies_on_white(tmp_path, transparency):
     image.putdata([0, 1, 2])
     last = [100, 0, 200] if transparency == 1 else [224, 204, 244]
     for name in ("a.png", "a.gif")[: 2 if transparency == 1 else 1]:
-        pixels = read_image(saved(tmp_path, image, name, transparency=transparency))
+        pixels = on_white(saved(tmp_path, image, name, transparency=transparency))
         np.testing.assert_allclose(pixels, [[[10, 20, 30], [255, 255, 255], last]], atol=1e-3)
+
+
+def test_an_alpha_channel_that_hides_nothing_is_no_reason_to_warn(tmp_path):
+    opaque = np.dstack([colours(), np.full((5, 7), 255, np.uint8)])
+    for source in (opaque, saved(tmp_path, Image.fromarray(opaque))):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            np.testing.assert_array_equal(read_image(source), colours())
 
 
 def test_palette_with_alpha_channel_in_tiff(tmp_path):
     image = Image.new("PA", (1, 1))
     image.putpalette([100, 0, 200])
     image.putalpha(51)
-    pixels = read_image(saved(tmp_path, image, "a.tif"))
+    pixels = on_white(saved(tmp_path, image, "a.tif"))
     np.testing.assert_allclose(pixels, [[[224, 204, 244]]], atol=1e-3)
 
 
 def test_premultiplied_grey(tmp_path):
-    pixels = read_image(
+    pixels = on_white(
         Image.merge("LA", [Image.new("L", (1, 1), 200), Image.new("L", (1, 1), 51)]).convert("La")
     )
     np.testing.assert_allclose(pixels, 255 - 55 / 5, atol=1)
@@ -181,7 +195,7 @@ def test_16_bit_colour_and_alpha_png_is_scaled_to_8(tmp_path, colour_type, chann
 
 def test_16_bit_grey_with_a_transparent_value(tmp_path):
     values = np.array([[[1000], [2000]]], np.uint16)
-    pixels = read_image(written(tmp_path, png(values, 0, chunk(b"tRNS", b"\x03\xe8"))))
+    pixels = on_white(written(tmp_path, png(values, 0, chunk(b"tRNS", b"\x03\xe8"))))
     np.testing.assert_allclose(pixels[0, :, 0], [255, 2000 / 257], atol=1e-4)
 
 
@@ -260,7 +274,7 @@ def test_adobe_rgb_with_alpha(tmp_path):
     rgba = np.dstack([colours(), np.full((5, 7), 51, np.uint8)])
     expected = 204 + srgb_of_xyz((rgba[..., :3] / 255) ** GAMMA @ ADOBE_TO_XYZ.T) / 5
     path = saved(tmp_path, Image.fromarray(rgba), icc_profile=adobe_rgb())
-    np.testing.assert_allclose(read_image(path), expected, atol=0.6)
+    np.testing.assert_allclose(on_white(path), expected, atol=0.6)
 
 
 def test_srgb_profile_changes_nothing(tmp_path):
@@ -337,4 +351,4 @@ def test_bands_join_without_a_seam(tmp_path, monkeypatch):
     rgba = np.random.default_rng(3).integers(0, 256, (23, 7, 4), dtype=np.uint8)
     opacity = rgba[..., 3:] / 255
     expected = rgba[..., :3] * opacity + 255 * (1 - opacity)
-    np.testing.assert_allclose(read_image(saved(tmp_path, Image.fromarray(rgba))), expected, atol=1e-3)
+    np.testing.assert_allclose(on_white(saved(tmp_path, Image.fromarray(rgba))), expected, atol=1e-3)

@@ -54,8 +54,8 @@ def test_missing(tmp_path):
 
 
 def test_not_a_file(tmp_path):
-    assert "is a directory" in message(tmp_path)
-    assert "is a device, pipe or socket" in message("/dev/null")
+    assert message(tmp_path) == f"content {tmp_path}: is a directory, expected an image file"
+    assert message("/dev/null") == "content /dev/null: is a device, pipe or socket, expected an image file"
     with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as server:  # 108 bytes at most
         server.bind(f"{short}/s")
         assert "is a device, pipe or socket" in message(f"{short}/s")

@@ -1,5 +1,6 @@
 """Pixels to the network and back, change of size, start images, the contact sheet."""
 
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 
 from nst_manual.errors import DivergedError, ResourceError, ShapeError, UsageError
 from nst_manual.images import (
@@ -133,6 +135,19 @@ def test_resize_keeps_fractions_channels_and_place():
     np.testing.assert_allclose(result[..., 2] - result[..., 0], 50, atol=1e-3)
     middle = (ramp[0, 0::2, 0] + ramp[0, 1::2, 0]) / 2  # the centres of the new pixels
     np.testing.assert_allclose(result[0, 2:-2, 0], middle[2:-2], atol=1e-3)
+
+
+@pytest.mark.parametrize("band", [1, 100])
+def test_resize_in_bands_is_resize_at_once(monkeypatch, band):
+    """Of Pillow's own, by which it is checked, the order of rows and columns may be another: rounding."""
+    monkeypatch.setattr(sys.modules["nst_manual.images.resize"], "_BAND", band)
+    pixels = picture(37, 23).astype(np.float32)
+    for h, w in ((9, 5), (80, 60), (37, 5), (9, 23)):
+        whole = [
+            Image.fromarray(np.ascontiguousarray(pixels[..., c])).resize((w, h), Image.Resampling.BILINEAR)
+            for c in range(3)
+        ]
+        np.testing.assert_allclose(resize(pixels, (h, w)), np.stack(whole, axis=2), atol=1e-4)
 
 
 def test_same_size_is_a_copy():
