@@ -127,7 +127,10 @@ def _temporary(path: Path) -> Iterator[tuple[str, int]]:
             os.unlink(name)
         _temporaries.discard(name)
         if descriptor >= 0:
-            os.close(descriptor)
+            with contextlib.suppress(
+                OSError
+            ):  # it only held the lock: all has been written and synced by now
+                os.close(descriptor)
 
 
 def _keep(path: Path, previous: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO
 
 # How libraries that cannot be loaded, and threads that cannot be started, say that there is no memory left.
 NO_MEMORY = ("failed to map segment", "Cannot allocate memory", "can't start new thread")
@@ -21,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # messages name files whose names need not be printable
-    warnings.showwarning = _show_warning
+    _never_fail(sys.stderr)
+    warnings.showwarning = _each_once()
     from nst_manual.cli.app import make_app
     from nst_manual.errors import NstError
     from nst_manual.machine import spare_addresses
@@ -44,8 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--debug" in arguments:
             traceback.print_exc()
         return _fail(_out_of_memory(arguments, str(error)), 6)
-    except BrokenPipeError:
-        # whoever reads our output has had enough; without this, closing stdout at exit would complain again
+    except (BrokenPipeError, SystemExit) as error:
+        # whoever reads our output has had enough: click and rich make a SystemExit of it
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        # without this, closing stdout at exit would complain again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -59,9 +65,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{type(error).__name__}: {error} (run again with --debug for the traceback)", 1)
 
 
-def _show_warning(message: object, *where: object) -> None:
-    """Print a warning as one line: where in our code it was found tells the user nothing."""
-    print("warning: " + " ".join(str(message).split()), file=sys.stderr)
+def _never_fail(stream: TextIO) -> None:
+    """Let what cannot be written to a stream be lost: a terminal that is gone must not end a run of hours."""
+
+    def forgiving(method: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any) -> Any:
+            with contextlib.suppress(OSError, ValueError):
+                return method(*arguments)
+
+        return called
+
+    if "write" not in vars(stream):  # a second call of `main` finds it done
+        stream.write, stream.flush = forgiving(stream.write), forgiving(stream.flush)
+
+
+def _each_once() -> Callable[..., None]:
+    """Return what prints a warning as one line, the same one once: a picture is read anew at every scale.
+
+    Where in our code it was found tells the user nothing.
+    """
+    seen = set()
+
+    def show(message: object, *where: object) -> None:
+        line = "warning: " + " ".join(str(message).split())
+        if line not in seen:
+            seen.add(line)
+            print(line, file=sys.stderr, flush=True)
+
+    return show
 
 
 def _out_of_memory(arguments: list[str], cause: str) -> str:

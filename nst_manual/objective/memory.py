@@ -25,6 +25,7 @@ from nst_manual.nets.geometry import parameter_shapes
 from nst_manual.nets.preprocessing import CAFFE_BGR
 from nst_manual.nn import Overlay, Sequential, build, fuse
 from nst_manual.objective.memory_modules import pages_forward, planned, scratch
+from nst_manual.objective.network import check_sizes
 from nst_manual.store import Weights, default_network
 
 Size = tuple[int, int]
@@ -110,8 +111,11 @@ def objective_memory(
     Raises
     ------
     UsageError
-        An unknown layer; a picture is too small for the network.
+        An unknown layer.
+    ImageError
+        A picture is too small for the network.
     """
+    check_sizes(config, [content, *paintings])
     return _Sketch(config).memory(content, paintings, threads)
 
 

@@ -53,10 +53,7 @@ def make_network(config: ObjectiveConfig, pictures: Sequence[np.ndarray]) -> tup
         The weights are missing, damaged or another network's.
     """
     name, note = (config.network, "") if config.network else default_network()
-    wanted = [*config.weighted_layers("content"), *config.weighted_layers("style")]
-    network = get_network(name).covering(wanted)
-    for what, picture in zip(_names(config, len(pictures)), pictures, strict=True):
-        _check_size(network, picture.shape[:2], what)
+    network = check_sizes(config, [picture.shape[:2] for picture in pictures])
     weights = configured_weights(config, network)
     built = build(
         network,
@@ -69,6 +66,29 @@ def make_network(config: ObjectiveConfig, pictures: Sequence[np.ndarray]) -> tup
     )
     note = "; ".join([note or f"{network.name}, weights {weights.source}", *weights.warnings])
     return built, Loaded(name, weights.source, weights.sha256, note)
+
+
+def check_sizes(config: ObjectiveConfig, sizes: Sequence[tuple[int, int]]) -> Network:
+    """Return the table of the network up to the last layer that a loss needs, when all pictures reach it.
+
+    Parameters
+    ----------
+    config : ObjectiveConfig
+    sizes : sequence of (int, int)
+        (H, W) of the photograph, and of each painting at each of `style_scales`, as the network sees them.
+
+    Raises
+    ------
+    ImageError
+        One of them is too small; the message has the smallest size.
+    UsageError
+        An unknown layer.
+    """
+    wanted = [*config.weighted_layers("content"), *config.weighted_layers("style")]
+    network = get_network(config.network or default_network()[0]).covering(wanted)
+    for what, size in zip(_names(config, len(sizes)), sizes, strict=True):
+        _check_size(network, size, what)
+    return network
 
 
 def _names(config: ObjectiveConfig, pictures: int) -> Iterator[str]:

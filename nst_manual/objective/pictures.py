@@ -24,7 +24,7 @@ def read_content(content: Any, config: ObjectiveConfig) -> np.ndarray:
     luminance.
     """
     pixels = read_image(content, "content")
-    pixels = scale_to(pixels, _longer_side(pixels.shape[:2], config.size, config.size_rule, "content"))
+    pixels = scale_to(pixels, content_side(pixels.shape[:2], config))
     if config.sketch:
         pixels = np.repeat(_luminance(pixels), 3, axis=2)
     return pixels
@@ -34,17 +34,51 @@ def read_paintings(styles: Sequence[Any], content: np.ndarray, config: Objective
     """Return the paintings (h, w, 3) in the colours asked for, each at each of `--style-scales`."""
     found = []
     for what, painting in _in_colours(styles, content, config):
-        if config.size_rule == "original":
-            side = config.style_size or max(content.shape)
-        else:
-            wanted = config.style_size or config.size
-            side = _longer_side(painting.shape[:2], wanted, config.size_rule, what)
-        sides = [max(1, round(min(scale * side, LARGEST_SIZE + 1))) for scale in config.style_scales]
-        if max(sides) > max(LARGEST_SIZE, side):
-            cause = f"brings a painting of {side} pixels to more than {LARGEST_SIZE}"
-            raise UsageError("--style-scales", cause)
-        found += [scale_to(painting, scaled) for scaled in sides]
+        sides = painting_sides(painting.shape[:2], max(content.shape[:2]), config, what)
+        found += [scale_to(painting, side) for side in sides]
     return found
+
+
+def content_side(size: tuple[int, int], config: ObjectiveConfig) -> int:
+    """Return the longer side of the picture, in pixels, for a photograph of size (H, W).
+
+    Raises
+    ------
+    ImageError
+        The photograph is so narrow that by `--size-rule` there is no end to it.
+    """
+    return _longer_side(size, config.size, config.size_rule, "content")
+
+
+def painting_sides(
+    size: tuple[int, int], longest: int, config: ObjectiveConfig, what: str = "style"
+) -> list[int]:
+    """Return the longer side of a painting of size (H, W) at each of `--style-scales`.
+
+    Parameters
+    ----------
+    size : (int, int)
+    longest : int
+        The longer side of the picture, in pixels.
+    config : ObjectiveConfig
+    what : str
+        What messages call the painting.
+
+    Raises
+    ------
+    ImageError
+        The painting is so narrow that by `--size-rule` there is no end to it.
+    UsageError
+        A scale makes it larger than any picture may be.
+    """
+    if config.size_rule == "original":
+        side = config.style_size or longest
+    else:
+        side = _longer_side(size, config.style_size or config.size, config.size_rule, what)
+    sides = [max(1, round(min(scale * side, LARGEST_SIZE + 1))) for scale in config.style_scales]
+    if max(sides) > max(LARGEST_SIZE, side):
+        raise UsageError("--style-scales", f"brings a painting of {side} pixels to more than {LARGEST_SIZE}")
+    return sides
 
 
 def _longer_side(size: tuple[int, int], wanted: int, rule: str, what: str) -> int:

@@ -170,7 +170,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise
     except OSError as error:
         raise DamagedError(name, f"cannot be read, {error.strerror or error}") from error
-    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError, RecursionError) as error:
+    except (ArithmeticError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise DamagedError(name, f"is not a checkpoint as this version writes it, {error}") from error
 
 

@@ -119,5 +119,7 @@ def _extends(config: CommandConfig, other: CommandConfig) -> bool:
 
 
 def _shown(config: CommandConfig, name: str) -> str:
-    value = config.chosen(name)
+    value = effective(config).get(name, getattr(config, name))
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value)) or "none"
     return "none" if value is None else str(value)

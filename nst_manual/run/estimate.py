@@ -19,9 +19,10 @@ import numpy as np
 
 from nst_manual.backend import available_cpus
 from nst_manual.config import LARGEST_SIZE, RunConfig
-from nst_manual.errors import UsageError
-from nst_manual.images import fit, longer_side
+from nst_manual.errors import ImageError, UsageError
+from nst_manual.images import fit
 from nst_manual.objective.memory import ObjectiveMemory, objective_memory
+from nst_manual.objective.pictures import content_side, painting_sides
 from nst_manual.run.scales import configurations
 
 Size = tuple[int, int]
@@ -75,7 +76,9 @@ def estimate(config: RunConfig, content: Size, paintings: Sequence[Size]) -> Est
     Raises
     ------
     UsageError
-        Options that make no sense; the picture or a painting is too small for the network.
+        Options that make no sense.
+    ImageError
+        The picture or a painting is too small for the network.
     """
     return max(_stages(config, content, paintings), key=lambda stage: stage.bytes)
 
@@ -125,15 +128,15 @@ def _objective(config: RunConfig, content: Size, paintings: Sequence[Size], thre
     """Return the memory of the objective of one scale, for the sizes of the files."""
     size = _picture(content, config)
     found = []
-    for painting in paintings:
-        side = longer_side(painting, config.style_size or config.size, config.size_rule)
-        found += [fit(painting, max(1, round(scale * side))) for scale in config.style_scales]
+    for number, painting in enumerate(paintings, start=1):
+        what = "style" if len(paintings) == 1 else f"style {number}"
+        found += [fit(painting, side) for side in painting_sides(painting, max(size), config, what)]
     return objective_memory(config, size, found, threads)
 
 
 def _picture(content: Size, config: RunConfig) -> Size:
     """Return the size of the picture that is painted."""
-    return fit(content, longer_side(content, config.size, config.size_rule))
+    return fit(content, content_side(content, config))
 
 
 def _reading(config: RunConfig, content: Size, paintings: Sequence[Size]) -> int:
@@ -176,7 +179,7 @@ def largest_size(config: RunConfig, content: Size, paintings: Sequence[Size], li
         guess = min(max(guess, below + 1), above - 1)
         try:
             needs = estimate(replace(config, size=guess), content, paintings).bytes
-        except UsageError:  # too small for the network, or for the scales that were asked for
+        except (ImageError, UsageError):  # too small for the network, or for the scales that were asked for
             below, guess = guess, (guess + above) // 2
             continue
         if needs <= limit:

@@ -193,9 +193,9 @@ class _FileRun:
         losses = ", ".join(module.name for module in objective.modules)
         sizes = ", ".join(f"{stage.iterations} at {stage.size}" for stage in stages)
         lines = [
-            f"content  {self.content}, painted at {width} x {height} pixels"
+            f"content  {shown(self.content)}, painted at {width} x {height} pixels"
             + (f" from coarse to fine: iterations {sizes}" if len(stages) > 1 else ""),
-            *(f"style    {style}" for style in self.styles),
+            *(f"style    {shown(style)}" for style in self.styles),
             f"network  {objective.note}",
             f"losses   {losses} (preset {config.preset})",
         ]

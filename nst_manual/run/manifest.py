@@ -52,7 +52,7 @@ def beside(path: str | os.PathLike[str]) -> Path | None:
 def check_beside(path: Path, force: bool) -> None:
     """Raise `OutputError` where a file that is none of ours stands where the manifest would."""
     there = beside(path)
-    if there is None or force or not there.exists():
+    if there is None or force or not os.path.exists(there):  # which takes an error for a no
         return
     try:
         parse_manifest(_read(there), str(there))

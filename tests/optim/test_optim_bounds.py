@@ -162,8 +162,7 @@ def test_at_a_corner_that_is_the_minimum_nothing_moves(kind):
     np.testing.assert_array_equal(result.x, np.zeros((1, 2, 2, 3)))
     if kind == "lbfgs":
         assert result.message == (
-            "L-BFGS found no lower point "
-            "(the gradient is zero, or points out of the bounds, in every pixel)"
+            "L-BFGS found no lower point (the gradient is zero, or points out of the bounds, in every pixel)"
         )
     if kind in ("lbfgs", "lbfgs-scipy", "backtracking"):
         assert result.iterations == 0
