@@ -51,6 +51,11 @@ class Keeper:
         self._written = checkpoint.scale, snapshot.iterations, snapshot.message
 
     @property
+    def written(self) -> bool:
+        """Whether the checkpoint at `path` is of this run, not an older one that could not be replaced."""
+        return self._written is not None
+
+    @property
     def due(self) -> bool:
         """Whether it is time for the next one."""
         return time.monotonic() - self._last >= self.every
@@ -72,6 +77,8 @@ class Keeper:
 
     def done(self) -> None:
         """Note that the picture is saved, and remove the checkpoint before the last one."""
+        if not self.written:
+            return
         with contextlib.suppress(OSError):  # the picture is there; a note that is missing harms nobody
             mark_saved(self.path)
             previous_of(self.path).unlink(missing_ok=True)

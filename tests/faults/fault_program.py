@@ -1,11 +1,14 @@
-"""The program as a user runs it, in a process of its own, and the rules that hold after every fault."""
+"""The program as a user runs it, and the rules that hold after every fault."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,28 +51,49 @@ class Program:
         *arguments: str | bytes,
         environment: dict[str, str | None] | None = None,
         options: Sequence[str] = (),
-        seconds: float = 120,
+        seconds: float | None = None,
         before: Callable[[], None] | None = None,
         stdin: int = subprocess.DEVNULL,
     ) -> Finished:
         """Run `python OPTIONS -m nst_manual ARGUMENTS`; an environment of None takes the variable away.
 
-        `before` runs in the new process ahead of the program: limits of the system are set there.
+        `before` runs in the new process ahead of the program: limits of the system are set there. Where
+        nothing is asked of the process, and no limit of time, it is this one: a start takes longer than most
+        faults.
         """
         began = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, *options, "-m", "nst_manual", *arguments],
-            cwd=self.folder,
-            env=self.environment(environment),
-            stdin=stdin,
-            capture_output=True,
-            timeout=seconds,
-            preexec_fn=before,
-        )
-        streams = (stream.decode("utf-8", "backslashreplace") for stream in (done.stdout, done.stderr))
-        finished = Finished(done.returncode, *streams, time.monotonic() - began)
+        plain = all(isinstance(argument, str) for argument in arguments) and stdin == subprocess.DEVNULL
+        if plain and environment is None and not options and seconds is None and before is None:
+            code, streams = self._here([str(argument) for argument in arguments])
+        else:
+            done = subprocess.run(
+                [sys.executable, *options, "-m", "nst_manual", *arguments],
+                cwd=self.folder,
+                env=self.environment(environment),
+                stdin=stdin,
+                capture_output=True,
+                timeout=seconds or 300,
+                preexec_fn=before,
+            )
+            code, streams = done.returncode, (done.stdout, done.stderr)
+        texts = (stream.decode("utf-8", "backslashreplace") for stream in streams)
+        finished = Finished(code, *texts, time.monotonic() - began)
         self.note(finished)
         return finished
+
+    @staticmethod
+    def _here(arguments: list[str]) -> tuple[int, tuple[bytes, bytes]]:
+        """Run in this process, with streams and warnings as a process of its own has them."""
+        from nst_manual.cli import main
+
+        raw = io.BytesIO(), io.BytesIO()
+        out, err = (io.TextIOWrapper(stream, encoding="utf-8", write_through=True) for stream in raw)
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.simplefilter("ignore", DeprecationWarning)
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                code = main(arguments)
+        return code, (raw[0].getvalue(), raw[1].getvalue())
 
     @staticmethod
     def environment(changes: dict[str, str | None] | None = None) -> dict[str, str]:

@@ -12,7 +12,9 @@ from smooth_pictures import smooth_picture
 from whole_files import NETWORK, TINY, call, log_records, make_inputs, pixels_of, quick_runs, temporaries
 
 from nst_manual.config import OPTIMIZERS, run_config
+from nst_manual.errors import DivergedError
 from nst_manual.images import save_image
+from nst_manual.objective import Objective
 from nst_manual.run import keeper as keepers
 from nst_manual.run.checkpoint import previous_of, read_checkpoint, write_checkpoint
 from nst_manual.run.keeper import Keeper
@@ -103,6 +105,32 @@ def test_from_every_interruption_to_the_same_bits(options, tmp_path, monkeypatch
             whole.place,
         ), where
         assert without_seconds(again.history) == without_seconds(whole.history), where
+
+
+@pytest.mark.fault(30)
+def test_one_that_diverges_later_has_the_best_picture_of_before(tmp_path, monkeypatch):
+    """The second evaluation has the lowest loss, the fifth has none: after any checkpoint in between."""
+    monkeypatch.chdir(tmp_path)
+    seen = {}
+
+    def fake(self, image, real=Objective.__call__):
+        number = seen.setdefault(image.tobytes(), len(seen) + 1)
+        _, dx = real(self, image)
+        if number == 5:
+            raise DivergedError("style/relu1", "the loss is nan")
+        return (1.0 if number == 2 else 9.0), dx
+
+    monkeypatch.setattr(Objective, "__call__", fake)
+    copies = kept_copies(monkeypatch)
+    config = run_config(PAINTED | {"optimizer": "adam", "scales": 1, "scale_iterations": "9"})
+    whole = paint(CONTENT, [STYLE], config, course=Course(keeper=Keeper(Path("run.h5"), 0, {})))
+    assert str(whole.stopped) == "diverged at iteration 5, style/relu1: the loss is nan"
+    assert whole.moved.tobytes() == list(seen)[1]
+    assert len(copies) == 5
+    for copy in copies:
+        again = paint(CONTENT, [STYLE], config, course=Course(checkpoint=read_checkpoint(copy)))
+        assert str(again.stopped) == str(whole.stopped)
+        np.testing.assert_array_equal(again.moved, whole.moved)
 
 
 @pytest.mark.fault(30)

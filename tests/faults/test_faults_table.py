@@ -11,7 +11,7 @@ PAGE = FOLDER.parents[1] / "docs" / "faults.md"
 ROWS = set(range(1, 34))
 
 
-def tests() -> dict[str, set[int]]:
+def all_tests() -> dict[str, set[int]]:
     """Return name -> rows of each test of faults."""
     found: dict[str, set[int]] = {}
     for path in FOLDER.glob("test_*.py"):
@@ -35,14 +35,14 @@ def rows_of(nodes) -> set[int]:
 
 
 def test_every_fault_is_made_by_a_test():
-    assert set().union(*tests().values()) == ROWS
+    assert set().union(*all_tests().values()) == ROWS
 
 
 def test_the_page_has_every_fault_and_every_test_in_it_exists():
     lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if re.match(r"\| \d+ \|", line)]
     rows = {int(line.split("|")[1]): line for line in lines}
     assert set(rows) == ROWS
-    there = tests()
+    there = all_tests()
     for row, line in rows.items():
         named = re.findall(r"`(test_\w+)`", line.split("|")[3])
         assert named, f"row {row} names no test"

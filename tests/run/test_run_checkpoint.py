@@ -157,6 +157,25 @@ def test_a_keeper_warns_and_goes_on(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["run.h5"]
 
 
+def test_a_keeper_that_could_write_nothing_lets_what_is_there_be(tmp_path, monkeypatch):
+    """Begun with --force over the work of another run, on a disk that is full."""
+    path = tmp_path / "run.h5"
+    for iterations in (1, 2):
+        write_checkpoint(path, made(iterations))
+    before = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
+    keeper = Keeper(path, 0, {"options": {}})
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.warns(UserWarning, match="No space left on device"):
+        keeper.keep(made(3).snapshot)
+    assert not keeper.written
+    keeper.done()
+    assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == before
+
+
 def test_unfinished_work_and_other_files_are_not_replaced(tmp_path):
     path = tmp_path / "run.h5"
     check_replaceable(path)
