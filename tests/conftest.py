@@ -15,6 +15,6 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, databas
 settings.register_profile("explore", deadline=None, database=None, max_examples=1000)
 settings.load_profile("repeatable")
 
-# A shell that starts the tests in the background may have SIGINT ignored, and programs that they start inherit it.
+# A shell that starts the tests in the background may have SIGINT ignored, and what they start inherits that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
