@@ -57,8 +57,11 @@ def kill(asked: argparse.Namespace) -> dict[str, Any]:
     from kill_trials import KillTrials
 
     with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-        found = KillTrials(Path(folder), asked.seed).trials(asked.trials)
-    print(found)
+        trials = KillTrials(Path(folder), asked.seed)
+        found = trials.found
+        while found.trials < asked.trials:
+            trials.trials(min(found.trials + 20, asked.trials))
+            print(found, flush=True)
     return dataclasses.asdict(found)
 
 

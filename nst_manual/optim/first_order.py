@@ -15,8 +15,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from nst_manual.backend import array_module
-from nst_manual.errors import UsageError
+from nst_manual.errors import UsageError, not_finite
 from nst_manual.optim.base import (
     Function,
     OnIteration,
@@ -87,6 +89,8 @@ class FirstOrder:
         ------
         UsageError
             A state was restored, and x is not the point at which it was taken.
+        DivergedError
+            The method needs squares of a gradient for which its type is too small.
         """
         x = project(x, self.bounds)
         if not iterations:
@@ -98,7 +102,10 @@ class FirstOrder:
             gradient = array_module(x).asarray(gradient, x.dtype)
             self._done += 1
             rate = self._rate(gradient) * float(self.schedule(self._done, whole))
-            x = self._x = self._move(x, self._step(gradient, rate))
+            with np.errstate(over="ignore"):
+                step = self._step(gradient, rate)
+            self._check_squares()
+            x = self._x = self._move(x, step)
             on_iteration(iteration, x)
             if message := stopped(iteration, iterations, loss, stop):
                 return Result(x, iteration, message)
@@ -179,6 +186,13 @@ class FirstOrder:
         if self.rate is None:
             self.rate = first_rate(gradient, FIRST_STEP)
         return self.rate
+
+    def _check_squares(self) -> None:
+        """Raise `DivergedError` where squares of the gradient do not fit their type: no step would follow."""
+        for name, power in self.memory.items():
+            array = getattr(self, name)
+            if power == 2 and not bool(array_module(array).isfinite(array).all()):
+                raise not_finite("gradient", f"has squares that are too large for {array.dtype}")
 
     def _asked(self, x: Any) -> Any:
         """Return where the gradient is wanted."""

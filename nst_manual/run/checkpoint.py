@@ -9,6 +9,8 @@
     optimizer    group of arrays, numbers as attributes: what `Optimizer.state` returns
     kept         group of arrays (H, W, 3) of uint8: pictures that an observer needs to go on
 
+There is no random state to keep: noise and random directions are drawn from the seed, which is an option.
+
 The one before is kept beside it (`previous_of`) until the new one is whole, and read where that is damaged.
 """
 

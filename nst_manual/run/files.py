@@ -10,7 +10,7 @@ from typing import Any
 
 from nst_manual.backend import thread_limit
 from nst_manual.config import CommandConfig, RunConfig
-from nst_manual.errors import DivergedError, Interrupted, OutputError, WeightsError
+from nst_manual.errors import DivergedError, Interrupted, OutputError, UsageError, WeightsError
 from nst_manual.images import check_output, check_target
 from nst_manual.images.naming import shown
 from nst_manual.objective import Objective
@@ -89,26 +89,35 @@ class _FileRun:
     def go(self, until: tuple[int, int] | None, enlarged: bool) -> Outcome:
         """Run."""
         make_optimizer(self.config)  # its options are checked before any file is opened
-        self._check_outputs()
-        check_memory(self.content, self.styles, self.config)
-        progress = make_progress(self.config.quiet)
-        with stop_request(at_once=True) as request, thread_limit(self.config.threads):
-            config = settled(self.content, self.config)
-            stages = configurations(config)
-            first = self.checkpoint.scale if self.checkpoint else 0
-            with progress.preparing():
-                prepared = [prepare(self.content, self.styles, stages[first])]
-                about = self._about(prepared[0][0], config)
-            lines = self._introduction(prepared[0][0], stages)
-            observers, account, keeper = self._observers(progress, stages, about)
-            course = Course(prepared, request, keeper, self.checkpoint, until, enlarged)
-            request.at_once = False  # from here on there is something to save
-            outcome = paint(self.content, self.styles, config, observers, lambda objective: lines, course)
-            self._save(account, outcome, keeper)
-            if keeper is not None and outcome.stopped is None:
-                keeper.done()
-            _sum_up(progress, outcome)
-            return self._ended(outcome, request, keeper)
+        with stop_request(at_once=True) as request:
+            self._check_outputs()
+            check_memory(self.content, self.styles, self.config)
+            progress = make_progress(self.config.quiet)
+            with thread_limit(self.config.threads):
+                return self._go(progress, request, until, enlarged)
+
+    def _go(
+        self, progress: Progress, request: StopRequest, until: tuple[int, int] | None, enlarged: bool
+    ) -> Outcome:
+        """Read, paint and write."""
+        config = settled(self.content, self.config)
+        stages = configurations(config)
+        first = self.checkpoint.scale if self.checkpoint else 0
+        if not 0 <= first < len(stages):
+            raise UsageError("checkpoint", f"is of scale {first + 1}, of which there are {len(stages)}")
+        with progress.preparing():
+            prepared = [prepare(self.content, self.styles, stages[first])]
+            about = self._about(prepared[0][0], config)
+        lines = self._introduction(prepared[0][0], stages)
+        observers, account, keeper = self._observers(progress, stages, about)
+        course = Course(prepared, request, keeper, self.checkpoint, until, enlarged)
+        request.at_once = False  # from here on there is something to save
+        outcome = paint(self.content, self.styles, config, observers, lambda objective: lines, course)
+        self._save(account, outcome, keeper)
+        if keeper is not None and outcome.stopped is None:
+            keeper.done()
+        _sum_up(progress, outcome)
+        return self._ended(outcome, request, keeper)
 
     def _about(self, objective: Objective, config: RunConfig) -> dict[str, Any]:
         """Return what is known of the run before it starts, by the parts of a manifest."""
@@ -238,7 +247,7 @@ class _FileRun:
             outcome.stopped = Interrupted(
                 request.signal.name, request.signal.value, "the picture was complete"
             )
-        elif keeper is not None and isinstance(stopped, Interrupted) and keeper.path.exists():
+        elif keeper is not None and isinstance(stopped, Interrupted) and keeper.written:
             hint = f"`nst-manual resume {keeper.path}` goes on"
             outcome.stopped = Interrupted(request.signal.name, request.signal.value, hint)
         elif isinstance(stopped, DivergedError):

@@ -69,9 +69,12 @@ class Keeper:
         kept = {name: values for observer in self.observers for name, values in observer.kept().items()}
         try:
             write_checkpoint(self.path, Checkpoint(self.command, self.scale, self.before, snapshot, kept))
+            if not self.written:  # what it has replaced is another run's, to which nobody wants to fall back
+                previous_of(self.path).unlink(missing_ok=True)
             self._written = at
-        except OutputError as error:
-            text = f"--checkpoint {error.what}: {error.cause}; the run goes on, the one before is kept"
+        except OSError as error:
+            cause = f"{error.what}: {error.cause}" if isinstance(error, OutputError) else str(error)
+            text = f"--checkpoint {cause}; the run goes on, the one before is kept"
             warnings.warn(text, stacklevel=2)
         self._last = time.monotonic()
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from fault_program import Program
 from PIL import Image
+from whole_files import SEEN
 
 
 @pytest.fixture
@@ -39,10 +40,11 @@ def program(folder):
 @pytest.fixture(autouse=True)
 def record(request):
     """Write down the test's rows, and what its program did, where the table is being made."""
+    SEEN.clear()
     yield
     if path := os.environ.get("NST_MANUAL_FAULT_RECORD"):
         program = request.node.funcargs.get("program")
-        about = {"test": request.node.nodeid, "seen": program.seen if program else []}
+        about = {"test": request.node.nodeid, "seen": [*(program.seen if program else []), *SEEN]}
         with open(path, "a", encoding="utf-8") as file:
             for mark in request.node.iter_markers("fault"):
                 file.write(json.dumps({"row": mark.args[0]} | about) + "\n")

@@ -137,7 +137,9 @@ Objective.__call__ = make(Objective.__call__)
 
 @pytest.mark.fault(29)
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-@pytest.mark.parametrize("place", ["nn.build load_weights", "objective.whole read_content"])
+@pytest.mark.parametrize(
+    "place", ["nn.build load_weights", "objective.whole read_content", "objective.network get_network"]
+)
 def test_during_loading_nothing_is_written(started, program, place, number):
     """While weights are read, and pictures before."""
     module, name = f"nst_manual.{place}".split()

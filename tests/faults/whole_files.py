@@ -75,6 +75,10 @@ def make_inputs(folder: Path) -> list[str]:
     return paths
 
 
+SEEN: list[str] = []  # of the test that runs
+MOST_SEEN = 50
+
+
 def call(arguments: Sequence[str]) -> tuple[int, str]:
     """Run the program in this process; return its exit code and what it said on standard error."""
     streams = [io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2)]
@@ -90,7 +94,16 @@ def call(arguments: Sequence[str]) -> tuple[int, str]:
     finally:
         (sys.stdout, sys.stderr), sys.unraisablehook = before, hook
     streams[1].seek(0)
-    return code, streams[1].read()
+    said = streams[1].read()
+    note(code, said)
+    return code, said
+
+
+def note(code: int, said: str) -> None:
+    """Keep for the table what came of a command: exit code, and the error or warning."""
+    lines = [line for line in said.splitlines() if line.startswith(("error: ", "warning: "))]
+    if len(SEEN) < MOST_SEEN:
+        SEEN.append(f"{code} {lines[-1]}" if lines else f"{code}")
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from descent_functions import Recorded, quadratic, rosenbrock, start
 
-from nst_manual.errors import UsageError
+from nst_manual.errors import DivergedError, UsageError
 from nst_manual.optim import Adagrad, Adam, GradientDescent, Momentum, RMSProp, parse_schedule
 from nst_manual.optim.gradient_descent import C1, FIRST_STEP, MOST_EVALUATIONS
 
@@ -279,3 +279,11 @@ def test_backtracking_takes_a_gradient_that_is_written_again():
     np.testing.assert_array_equal(
         GradientDescent(1.0, backtracking=True).minimize(f, start(), 10).x, expected
     )
+
+
+@pytest.mark.parametrize("kind", [Adam, Adagrad, RMSProp])
+def test_a_gradient_whose_square_has_no_room_is_told(kind):
+    huge = np.full((1, 2, 2, 3), 1e30, np.float32)
+    with pytest.raises(DivergedError, match="squares that are too large for float32"):
+        kind(1.0).minimize(lambda x: (1.0, huge), np.zeros_like(huge), 3)
+    kind(1.0).minimize(lambda x: (1.0, huge.astype(np.float64)), np.zeros(huge.shape), 3)
