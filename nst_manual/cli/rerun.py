@@ -10,16 +10,12 @@ import typer
 
 from nst_manual.cli.options import given, with_options
 from nst_manual.cli.run import fresh
-from nst_manual.config import CommandConfig
-
-# What changes nothing of the picture.
-_FREE = {"save_every", "progress_sheet", "log", "force", "quiet", "debug", "threads", "memory", "no_manifest"}
-_FREE |= {"checkpoint", "checkpoint_every"}
+from nst_manual.config import FREE, CommandConfig
 
 
 def add(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("rerun")(with_options(CommandConfig, _FREE)(rerun))
+    app.command("rerun")(with_options(CommandConfig, FREE)(rerun))
 
 
 def rerun(

@@ -17,13 +17,14 @@ from nst_manual.config.objective import (
     SIZE_RULES,
     ObjectiveConfig,
 )
-from nst_manual.config.run import COLOUR_SPACES, OPTIMIZERS, CommandConfig, RunConfig
+from nst_manual.config.run import COLOUR_SPACES, FREE, OPTIMIZERS, CommandConfig, RunConfig
 from nst_manual.options import parse_all
 
 __all__ = [
     "COLOUR_METHODS",
     "COLOUR_SPACES",
     "DEFAULT_PRESET",
+    "FREE",
     "LARGEST_SIZE",
     "MASK_RULES",
     "OPTIMIZERS",

@@ -231,3 +231,7 @@ class CommandConfig(RunConfig):
     )
     quiet: bool = option(False, switch, "Print errors only.", OUTPUT, "")
     debug: bool = option(False, switch, "Print the traceback of an error.", OUTPUT, "")
+
+
+# Names of the options that change nothing of the picture: another run of the same may have others.
+FREE = {f.name for f in fields(CommandConfig)} - {f.name for f in fields(RunConfig)} | {"threads", "memory"}

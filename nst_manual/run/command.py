@@ -13,16 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from nst_manual import __version__
-from nst_manual.config import CommandConfig, command_config
+from nst_manual.config import FREE, CommandConfig, command_config
 from nst_manual.errors import UsageError
 from nst_manual.options import flag
 from nst_manual.run.inputs import described, found_again, named_files, styles_of, with_files
 from nst_manual.run.manifest import effective, given_options
 from nst_manual.run.scales import configurations
 
-# Options that change nothing of the picture, and may be others when a run goes on.
-FREE = {"save_every", "progress_sheet", "log", "force", "quiet", "debug", "threads", "memory", "no_manifest"}
-FREE |= {"checkpoint_every"}
 _OUTPUTS = ("log", "progress_sheet")
 _OF_ONE_CALL = ("checkpoint", "force", "quiet", "debug")
 

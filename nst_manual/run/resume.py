@@ -27,7 +27,7 @@ def resume(
     path : path
         The checkpoint; where it is damaged, the one before it is taken, with a warning.
     options : mapping
-        Given anew: those of `nst_manual.run.command.FREE` may be others, and there may be more iterations
+        Given anew: those of `nst_manual.config.FREE` may be others, and there may be more iterations
         of a run at one size.
     target : path, optional
         For the picture; without, where the run would have written it.
