@@ -66,7 +66,7 @@ def replacing(path: str | os.PathLike[str], previous: str | os.PathLike[str] | N
         remove_abandoned(path)
         if previous is not None:
             remove_abandoned(previous)
-        with _temporary(path) as (temporary, _):
+        with _temporary(path) as temporary:
             yield Path(temporary)
             with open(temporary, "rb") as file:
                 os.fchmod(file.fileno(), _mode_of(path))
@@ -110,8 +110,8 @@ def abandon() -> None:
 
 
 @contextlib.contextmanager
-def _temporary(path: Path) -> Iterator[tuple[str, int]]:
-    """Give a new, locked file in the folder of `path`, and its descriptor; it is gone afterwards."""
+def _temporary(path: Path) -> Iterator[str]:
+    """Give the name of a new, locked file in the folder of `path`; it is gone afterwards."""
     descriptor, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent)
     _temporaries.add(name)
     try:
@@ -121,15 +121,14 @@ def _temporary(path: Path) -> Iterator[tuple[str, int]]:
         else:
             with contextlib.suppress(OSError):  # some network disks have no locks
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield name, descriptor
+        yield name
     finally:
         with contextlib.suppress(OSError):
             os.unlink(name)
         _temporaries.discard(name)
         if descriptor >= 0:
-            with contextlib.suppress(
-                OSError
-            ):  # it only held the lock: all has been written and synced by now
+            # it only held the lock: all has been written and synced by now
+            with contextlib.suppress(OSError):
                 os.close(descriptor)
 
 
@@ -142,7 +141,7 @@ def _keep(path: Path, previous: Path) -> None:
         previous.unlink(missing_ok=True)
         os.link(path, previous)
     except OSError:  # a disk without links
-        with _temporary(previous) as (temporary, _):
+        with _temporary(previous) as temporary:
             shutil.copyfile(path, temporary)
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())

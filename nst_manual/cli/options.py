@@ -40,6 +40,30 @@ def with_options(cls: type, names: Collection[str] | None = None) -> Callable[[C
     return decorate
 
 
+def output_option(help: str, default: str) -> Any:  # noqa: A002 - the word that command lines use
+    """Return the annotation of `--output`."""
+    option = typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help=f"{help} [dim]\\[default: {default}][/dim]",
+        show_default=False,
+        rich_help_panel="Output",
+    )
+    return Annotated[str | None, option]
+
+
+# Of a run that is made again or gone on with.
+Moved = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[CONTENT STYLE...]",
+        help="Photograph and paintings, if they are elsewhere now.",
+        show_default=False,
+    ),
+]
+
+
 def given(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options of a command that were given: a switch that is not set is none of them."""
     return {name: value for name, value in options.items() if value not in (None, False)}

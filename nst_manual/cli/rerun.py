@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from nst_manual.cli.options import given, with_options
+from nst_manual.cli.options import Moved, given, output_option, with_options
 from nst_manual.cli.run import fresh
 from nst_manual.config import FREE, CommandConfig
+
+Output = output_option("The new picture.", "PICTURE-again.png in this folder")
 
 
 def add(app: typer.Typer) -> None:
@@ -20,25 +22,8 @@ def add(app: typer.Typer) -> None:
 
 def rerun(
     picture: Annotated[str, typer.Argument(metavar="PICTURE", help="One that `nst-manual run` has made.")],
-    images: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[CONTENT STYLE...]",
-            help="Photograph and paintings, if they are elsewhere now.",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="The new picture. [dim]\\[default: PICTURE-again.png in this folder][/dim]",
-            show_default=False,
-            rich_help_panel="Output",
-        ),
-    ] = None,
+    images: Moved = None,
+    output: Output = None,
     *,
     options: dict[str, Any],
 ) -> None:

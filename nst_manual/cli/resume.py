@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from nst_manual.cli.options import given, with_options
+from nst_manual.cli.options import Moved, given, output_option, with_options
 from nst_manual.config import CommandConfig
+
+Output = output_option("The picture.", "where the run would have written it")
 
 
 def add(app: typer.Typer) -> None:
@@ -19,25 +21,8 @@ def add(app: typer.Typer) -> None:
 
 def resume(
     checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="What --checkpoint has written.")],
-    images: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[CONTENT STYLE...]",
-            help="Photograph and paintings, if they are elsewhere now.",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="The picture. [dim]\\[default: where the run would have written it][/dim]",
-            show_default=False,
-            rich_help_panel="Output",
-        ),
-    ] = None,
+    images: Moved = None,
+    output: Output = None,
     *,
     options: dict[str, Any],
 ) -> None:

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from nst_manual.cli.config_file import ConfigFile, read_options
-from nst_manual.cli.options import given, with_options
+from nst_manual.cli.options import given, output_option, with_options
 from nst_manual.config import CommandConfig, command_config
+
+Output = output_option("The picture: .png, .jpg, .webp, .tif or .bmp.", "CONTENT-STYLE.png in this folder")
 
 
 def add(app: typer.Typer) -> None:
@@ -25,18 +27,7 @@ def run(
             metavar="CONTENT STYLE", help="A photograph, and one or more paintings.", show_default=False
         ),
     ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="The picture: .png, .jpg, .webp, .tif or .bmp. "
-            "[dim]\\[default: CONTENT-STYLE.png in this folder][/dim]",
-            show_default=False,
-            rich_help_panel="Output",
-        ),
-    ] = None,
+    output: Output = None,
     config_file: ConfigFile = None,
     *,
     options: dict[str, Any],

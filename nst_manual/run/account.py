@@ -30,13 +30,12 @@ class Account(Observer):
 
     def __init__(self, base: dict[str, Any] | None, seconds: float = 0.0) -> None:
         self.base = base
-        self.first: Evaluation | None = None
         self.last: Evaluation | None = None
         self.began = time.monotonic() - seconds
 
     def evaluation(self, event: Evaluation) -> None:
         """Remember the losses."""
-        self.first, self.last = self.first or event, event
+        self.last = event
 
     def save(self, path: Path, outcome: Outcome) -> None:
         """Write the picture that came of the run."""

@@ -16,7 +16,6 @@ The one before is kept beside it (`previous_of`) until the new one is whole, and
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -30,10 +29,10 @@ import numpy as np
 from nst_manual.atomic import replacing
 from nst_manual.errors import OutputError, UsageError
 from nst_manual.images.naming import shown
+from nst_manual.store.checksum import digests
 
 FORMAT = 1
 _HEADER = 512  # bytes; the least that HDF5 allows
-_BLOCK = 1 << 20
 _MAGIC = b"nst_manual checkpoint, format "
 _SAVED = "picture saved: "
 
@@ -118,7 +117,8 @@ def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> No
     with replacing(path, previous_of(path)) as temporary, open(temporary, "r+b", buffering=0) as file:
         _fill(_Checked(file), checkpoint)
         file.seek(_HEADER)
-        header = f"nst_manual checkpoint, format {FORMAT}\nsha256 {_sum(file)}\n{_SAVED}0\n".encode("ascii")
+        sha256 = digests(file, ["sha256"])["sha256"]
+        header = f"nst_manual checkpoint, format {FORMAT}\nsha256 {sha256}\n{_SAVED}0\n".encode("ascii")
         file.seek(0)
         _write(file, header.ljust(_HEADER, b"\0"))
 
@@ -256,14 +256,6 @@ def _text(value: Any) -> np.ndarray:
     return np.frombuffer(json.dumps(value).encode("utf-8"), np.uint8)
 
 
-def _sum(file: Any) -> str:
-    """Return the SHA-256 of the rest of a file."""
-    digest = hashlib.sha256()
-    while block := file.read(_BLOCK):
-        digest.update(block)
-    return digest.hexdigest()
-
-
 def _verify(file: Any, name: str) -> None:
     """Raise `DamagedError` unless the rest of the file is what its header says."""
     header = file.read(_HEADER)
@@ -274,7 +266,7 @@ def _verify(file: Any, name: str) -> None:
         raise DamagedError(name, "is not a checkpoint, or its beginning is damaged")
     if int(found[1]) != FORMAT:
         raise DamagedError(name, f"has format {int(found[1])}, this version knows {FORMAT}")
-    if _sum(file) != found[2].decode("ascii"):
+    if digests(file, ["sha256"])["sha256"] != found[2].decode("ascii"):
         raise DamagedError(name, "is truncated or damaged, its checksum does not agree")
 
 

@@ -16,7 +16,7 @@ from nst_manual import __version__
 from nst_manual.config import FREE, CommandConfig, command_config
 from nst_manual.errors import UsageError
 from nst_manual.options import flag
-from nst_manual.run.inputs import described, found_again, named_files, styles_of, with_files
+from nst_manual.run.inputs import found_again, named_files, styles_of, with_files
 from nst_manual.run.manifest import effective, given_options
 from nst_manual.run.scales import configurations
 
@@ -25,9 +25,10 @@ _OF_ONE_CALL = ("checkpoint", "force", "quiet", "debug")
 
 
 def command_of(
-    content: str, styles: Sequence[str], target: Path, config: CommandConfig, network: Mapping[str, Any]
+    content: str, styles: Sequence[str], target: Path, config: CommandConfig, about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the run as JSON holds it; `network` is that of the manifest."""
+    """Return the run as JSON holds it; `about` has "network" and "files" of the manifest."""
+    paths = named_files(content, styles, config)
     options = given_options(config)
     for name in _OUTPUTS:
         if name in options:
@@ -36,8 +37,8 @@ def command_of(
         "version": __version__,
         "target": os.path.abspath(target),
         "options": {name: value for name, value in options.items() if name not in _OF_ONE_CALL},
-        "files": described(named_files(content, styles, config), None),
-        "network": dict(network),
+        "files": [file | {"path": os.path.abspath(paths[file["option"]])} for file in about["files"]],
+        "network": about["network"],
     }
     return json.loads(json.dumps(found))
 

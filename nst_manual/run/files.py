@@ -155,7 +155,7 @@ class _FileRun:
                 observer.take_back(checkpoint.kept)
         if not config.checkpoint:
             return observers, account, None
-        command = command_of(self.content, self.styles, self.target, config, about["network"])
+        command = command_of(self.content, self.styles, self.target, config, about)
         keeper = Keeper(Path(config.checkpoint), config.checkpoint_every, command, observers)
         if checkpoint is not None:
             keeper.goes_on(checkpoint)

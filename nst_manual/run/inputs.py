@@ -8,8 +8,6 @@ folder, in that folder, among the samples; it is the one if its sum agrees.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,8 +18,7 @@ from nst_manual.errors import ImageError, NstError, WeightsError
 from nst_manual.images import START_KINDS
 from nst_manual.images.naming import shown
 from nst_manual.samples import CONTENT, sample_path
-
-_BLOCK = 1 << 20
+from nst_manual.store.checksum import digests
 
 # fields of the configuration that name a file, or several
 FILE_OPTIONS = ("init", "style_masks", "painting_masks", "content_mask", "untouched", "colours_of", "weights")
@@ -44,8 +41,13 @@ def named_files(content: Any, styles: Sequence[Any], config: RunConfig) -> dict[
     }
 
 
-def described(files: Mapping[str, str], folder: Path | None) -> list[dict[str, Any]]:
-    """Return the record of each file; `folder` is that of what it is written into, None for whole paths.
+def given_files(images: Sequence[str]) -> dict[str, str]:
+    """Return option -> path of a photograph and paintings, in that order, that are given anew."""
+    return {f"style {number}" if number else "content": path for number, path in enumerate(images)}
+
+
+def described(files: Mapping[str, str], folder: Path) -> list[dict[str, Any]]:
+    """Return the record of each file; `folder` is that of what it is written into.
 
     Raises
     ------
@@ -123,22 +125,18 @@ def _missing(record: Mapping[str, Any], there: Sequence[str]) -> NstError:
     return kind(what, f"is neither at {shown(record['path'])} nor in this folder")
 
 
-def _relative(path: str, folder: Path | None) -> str:
-    with contextlib.suppress(ValueError):  # another drive
-        if folder is not None:
-            return os.path.relpath(path, folder)
-    return os.path.abspath(path)
+def _relative(path: str, folder: Path) -> str:
+    try:
+        return os.path.relpath(path, folder)
+    except ValueError:  # another drive
+        return os.path.abspath(path)
 
 
 def _sum(path: str, option: str) -> tuple[int, str]:
     """Return length and SHA-256 of a file."""
-    digest, size = hashlib.sha256(), 0
     try:
         with open(path, "rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-                size += len(block)
+            return os.fstat(file.fileno()).st_size, digests(file, ["sha256"])["sha256"]
     except OSError as error:
         kind = WeightsError if option == "weights" else ImageError
         raise kind(f"{option} {shown(path)}", f"cannot be read, {error.strerror or error}") from error
-    return size, digest.hexdigest()

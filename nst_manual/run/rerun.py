@@ -14,7 +14,7 @@ from nst_manual.errors import ImageError
 from nst_manual.images import read_image, to_uint8
 from nst_manual.images.naming import shown
 from nst_manual.run.files import run_to_files
-from nst_manual.run.inputs import found_again, styles_of, with_files
+from nst_manual.run.inputs import found_again, given_files, styles_of, with_files
 from nst_manual.run.job import Outcome
 from nst_manual.run.manifest import Manifest, about_pixels, beside, read_manifest, surroundings
 
@@ -63,8 +63,7 @@ def rerun(picture: str, target: Path, options: Mapping[str, Any], images: Sequen
         As `run_to_files`.
     """
     manifest = read_manifest(picture)
-    given = {"content" if not number else f"style {number}": path for number, path in enumerate(images)}
-    files = found_again(manifest.files, Path(picture).parent, given)
+    files = found_again(manifest.files, Path(picture).parent, given_files(images))
     # whoever wrote the manifest has no say in where anything is written
     made_with = with_files(manifest.given, files) | {"network": manifest.network["name"]}
     run_config(made_with)

@@ -14,6 +14,7 @@ from nst_manual.images.naming import shown
 from nst_manual.run.checkpoint import Checkpoint, DamagedError, previous_of, read_checkpoint
 from nst_manual.run.command import restored
 from nst_manual.run.files import run_to_files
+from nst_manual.run.inputs import given_files
 from nst_manual.run.job import Outcome
 
 
@@ -45,11 +46,7 @@ def resume(
     if checkpoint.command.get("version") != __version__:
         text = f"checkpoint {shown(path)}: written by version {checkpoint.command.get('version')}"
         warnings.warn(f"{text}, this is {__version__}; the picture may differ in its bits", stacklevel=2)
-    given = {f"style {number}": image for number, image in enumerate(images)} | (
-        {"content": images[0]} if images else {}
-    )
-    given.pop("style 0", None)
-    command = restored(checkpoint.command, Path(path).parent, given, dict(options))
+    command = restored(checkpoint.command, Path(path).parent, given_files(images), dict(options))
     config = replace(command.config, checkpoint=os.fspath(path))
     place = command.target if target is None else Path(target)
     return place, run_to_files(command.content, command.styles, place, config, checkpoint)
