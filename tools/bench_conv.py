@@ -27,11 +27,13 @@ from nst_manual.backend import available_cpus, parallel, thread_limit
 from nst_manual.bench.compare import PAUSE
 from nst_manual.config import objective_config
 from nst_manual.errors import NstError
-from nst_manual.kernels.conv import ALGORITHMS
+from nst_manual.kernels.conv import algorithms_on
 from nst_manual.nets import get_network
 from nst_manual.nets.geometry import Layer, layers
 from nst_manual.nets.rows import Conv
 from nst_manual.options import image_size
+
+ALGORITHMS = algorithms_on("cpu")
 
 # "direct" is there to be read: above so many multiply-adds nobody waits for it
 DIRECT_LIMIT = 2e9

@@ -26,10 +26,12 @@ from nst_manual.check import relative_error
 from nst_manual.config import objective_config
 from nst_manual.errors import UsageError
 from nst_manual.images import to_network
-from nst_manual.kernels.conv import ALGORITHMS
+from nst_manual.kernels.conv import algorithms_on
 from nst_manual.nn import Conv2d
 from nst_manual.objective import Objective
 from nst_manual.samples import CONTENT, DEFAULT_STYLE, sample_path
+
+ALGORITHMS = algorithms_on("cpu")
 
 
 def layer_errors(objective: Objective) -> list[dict]:

@@ -84,7 +84,7 @@ def _images(rng: np.random.Generator, *shape: int) -> np.ndarray:
 
 def _kernels() -> Iterator[Target]:
     from nst_manual.kernels import gram
-    from nst_manual.kernels.conv import ALGORITHMS
+    from nst_manual.kernels.conv import algorithms_on
 
     def conv(algorithm: Any, w_shape: tuple, *geometry: Any) -> Callable[[np.random.Generator], Made]:
         def make(rng: np.random.Generator) -> Made:
@@ -106,7 +106,7 @@ def _kernels() -> Iterator[Target]:
         ", stride 2": ((3, 2, 2, 3), (2, 2), (1, 0), (1, 1), 1),
         ", dilation 2, groups": ((2, 3, 1, 4), (1, 1), (1, 2), (2, 2), 2),
     }
-    for name, algorithm in ALGORITHMS.items():
+    for name, algorithm in algorithms_on("cpu").items():
         for words, (w_shape, *geometry) in geometries.items():
             if algorithm.supports(w_shape[:2], *geometry):
                 yield Target(f"conv, {name}{words}", "kernels", conv(algorithm, w_shape, *geometry))

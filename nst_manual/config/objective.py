@@ -30,6 +30,20 @@ COLOUR_METHODS = ("cholesky", "symmetric", "mean-std", "histogram", "luminance")
 MASK_RULES = ("average", "grown", "inside")
 SIZE_RULES = ("longer", "shorter", "area", "original")
 POOLINGS = ("max", "max-ceil", "average", "scaled-average", "scaled-l2")
+# The names of `nst_manual.kernels.conv.ALGORITHMS`.
+ALGORITHMS = (
+    "winograd",
+    "winograd6",
+    "planes",
+    "matmul",
+    "direct",
+    "cuda-winograd",
+    "cuda-shifted",
+    "cuda-shifted-tf32",
+    "cuda-columns",
+    "cuda-columns-tf32",
+)
+DEVICES = ("cpu", "cuda", "auto")
 TV_FORMS = ("absolute", "squared", "isotropic", "nine-point")
 
 IMAGE, NETWORK, LOSS, CONTROL = "Images", "Network", "Losses", "Control"
@@ -189,11 +203,27 @@ class ObjectiveConfig:
     )
     algorithm: str = option(
         "auto",
-        choice("auto", "winograd", "winograd6", "planes", "matmul", "direct"),
-        "Of the convolutions that it can compute: winograd, winograd6, planes, matmul, direct; "
-        "auto chooses for each.",
+        choice("auto", *ALGORITHMS),
+        f"Of the convolutions that it can compute: {', '.join(ALGORITHMS)}; auto chooses for each. Those "
+        "with cuda in their name run on a GPU, with tf32 as --tf32; matmul and direct anywhere; the others "
+        "on the CPU.",
         NETWORK,
         "NAME",
+    )
+    device: str = option(
+        "cpu",
+        choice(*DEVICES),
+        "Where to compute: cpu; cuda, an NVIDIA GPU through CuPy; auto, a GPU if one works.",
+        NETWORK,
+        "NAME",
+    )
+    tf32: bool = option(
+        False,
+        switch,
+        "With --device cuda: round the factors of the convolutions' float32 products to TF32 (10 bits of "
+        "mantissa in place of 23), for tensor cores. Gradients are less exact.",
+        NETWORK,
+        "",
     )
     plain: bool = option(
         False, switch, "Run the network module by module, nothing fused: slower, to compare.", NETWORK, ""

@@ -18,7 +18,10 @@ import numpy as np
 from nst_manual.backend import array_module
 from nst_manual.errors import unknown_name
 from nst_manual.kernels import conv_direct, conv_matmul, conv_planes
-from nst_manual.kernels.conv_winograd import Winograd, winograd, winograd6
+from nst_manual.kernels.conv_winograd import winograd, winograd6
+from nst_manual.kernels.cuda import conv_winograd as cuda_winograd
+from nst_manual.kernels.cuda.conv_columns import columns, columns_tf32
+from nst_manual.kernels.cuda.conv_shifted import shifted, shifted_tf32
 from nst_manual.kernels.rows import Sink, Source
 from nst_manual.kernels.window import Pair, output_shape
 
@@ -28,6 +31,11 @@ ALGORITHMS: dict[str, Any] = {
     "planes": conv_planes,
     "matmul": conv_matmul,
     "direct": conv_direct,
+    "cuda-winograd": cuda_winograd,
+    "cuda-shifted": shifted,
+    "cuda-shifted-tf32": shifted_tf32,
+    "cuda-columns": columns,
+    "cuda-columns-tf32": columns_tf32,
 }
 AUTO = "auto"
 
@@ -37,7 +45,8 @@ class Problem:
     """A convolution to be computed.
 
     Shapes of x (N, H, W, C) and w (kh, kw, C / groups, O), geometry, dtype of the result, "cpu" or "cuda",
-    and bytes that the algorithm may take for itself (None: as many as it wants).
+    bytes that the algorithm may take for itself (None: as many as it wants), and whether products may round
+    their factors to TF32.
     """
 
     x_shape: tuple[int, ...]
@@ -49,6 +58,7 @@ class Problem:
     dtype: str = "float32"
     device: str = "cpu"
     memory: int | None = None
+    tf32: bool = False
 
     @property
     def geometry(self) -> tuple[Pair, Pair, Pair, int]:
@@ -61,8 +71,9 @@ class Problem:
         return output_shape(self.x_shape, self.w_shape[:2], *self.geometry[:3])
 
     def supported_by(self, name: str) -> bool:
-        """Whether that algorithm can compute it."""
-        return get_algorithm(name).supports(self.w_shape[:2], *self.geometry)
+        """Whether that algorithm can compute it, where it is to be computed."""
+        supports = get_algorithm(name).supports(self.w_shape[:2], *self.geometry)
+        return supports and self.device in devices(name)
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,14 @@ def _winograd6(problem: Problem) -> bool:
     return large and few and pixels[0] <= 1.1 * pixels[1] and _kernels_fit(winograd6, problem)
 
 
-def _kernels_fit(algorithm: Winograd, problem: Problem) -> bool:
+def _cuda_winograd(problem: Problem) -> bool:
+    wide = min(problem.w_shape[2:]) >= 32
+    tiles = math.prod(-(-side // cuda_winograd.TILE) for side in problem.size)
+    exact = problem.dtype == "float32" and not problem.tf32
+    return exact and wide and tiles >= 24 and _kernels_fit(cuda_winograd, problem)
+
+
+def _kernels_fit(algorithm: Any, problem: Problem) -> bool:
     kernels = math.prod(algorithm.prepared_shape(problem.w_shape)) * np.dtype(problem.dtype).itemsize
     return problem.memory is None or kernels <= problem.memory
 
@@ -111,6 +129,31 @@ RULES = (
     Rule("matmul", "everything else", lambda p: True),
 )
 
+# The same for a GPU. Counted, not measured: Winograd's transforms move nine numbers for each one of the
+# image, the columns kh kw. With TF32, whose products cost an eighth, the direct sum is the faster one, and
+# Winograd's differences of large numbers would lose what the ten bits have left.
+CUDA_RULES = (
+    Rule(
+        "cuda-winograd",
+        "float32 without TF32, 32 channels and more on both sides, 24 tiles and more, its kernels fit",
+        _cuda_winograd,
+    ),
+    Rule("cuda-shifted-tf32", "TF32, 16 channels and more in", lambda p: p.tf32 and p.w_shape[2] >= 16),
+    Rule("cuda-columns-tf32", "everything else with TF32", lambda p: p.tf32),
+    Rule("cuda-shifted", "16 channels and more in", lambda p: p.w_shape[2] >= 16),
+    Rule("cuda-columns", "everything else", lambda p: True),
+)
+
+
+def devices(name: str) -> tuple[str, ...]:
+    """Return where an algorithm runs: "cpu", "cuda"; those that are written for one of them say so."""
+    return getattr(get_algorithm(name), "devices", ("cpu", "cuda"))
+
+
+def algorithms_on(device: str) -> dict[str, Any]:
+    """Return those of the table that run on a device, "cpu" or "cuda"."""
+    return {name: algorithm for name, algorithm in ALGORITHMS.items() if device in devices(name)}
+
 
 def get_algorithm(name: str) -> Any:
     """Return the algorithm of that name; raise `UsageError` where there is none."""
@@ -130,8 +173,9 @@ def choose(problem: Problem, wanted: str = AUTO) -> str:
     """
     if wanted != AUTO and problem.supported_by(wanted):
         return wanted
+    rules = CUDA_RULES if problem.device == "cuda" else RULES
     return next(
-        rule.algorithm for rule in RULES if problem.supported_by(rule.algorithm) and rule.holds(problem)
+        rule.algorithm for rule in rules if problem.supported_by(rule.algorithm) and rule.holds(problem)
     )
 
 

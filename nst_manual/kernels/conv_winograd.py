@@ -108,6 +108,7 @@ class Winograd:
     piece_band_tiles: int = 32
     components: int = 6
 
+    devices = ("cpu",)
     parameter_gradients = staticmethod(conv_matmul.parameter_gradients)  # of which style transfer has none
 
     def supports(self, k: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> bool:

@@ -7,6 +7,7 @@ are the ones here; `nst_manual.kernels.fused` has those that also mask, rectify 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -83,10 +84,17 @@ class BiasRow:
     """
 
     def __init__(self, b: Any, width: int, dtype: Any) -> None:
-        xp = array_module(b)
-        self.b = b.astype(dtype, copy=False)
-        self.row = xp.tile(self.b, width)  # (W O,)
-        self.zeros = xp.zeros_like(self.row)
+        self.b, self.width = b.astype(dtype, copy=False), width
+
+    @functools.cached_property
+    def row(self) -> Any:
+        """The bias W times (W O,); made when a band comes, which on a GPU none does."""
+        return array_module(self.b).tile(self.b, self.width)
+
+    @functools.cached_property
+    def zeros(self) -> Any:
+        """As many zeros."""
+        return array_module(self.b).zeros_like(self.row)
 
     def add_to(self, band: Any) -> None:
         """Add to band (..., at most W, O)."""
@@ -118,7 +126,7 @@ def forward_arrays(
     """Run an algorithm's `forward_rows` from array to array: what its `forward` does."""
     size = output_shape(x.shape, w.shape[:2], *geometry[:3])
     shape = (x.shape[0], *size, w.shape[3])
-    y = array_module(x).empty(shape, np.result_type(x, w)) if out is None else out
+    y = array_module(x).empty(shape, np.result_type(x.dtype, w.dtype)) if out is None else out
     forward_rows(ArraySource(x), w, ArraySink(y, b), *geometry)
     return y
 
@@ -132,7 +140,7 @@ def input_gradient_arrays(
     out: Any,
 ) -> Any:
     """Run an algorithm's `input_gradient_rows` from array to array: what its `input_gradient` does."""
-    dx = array_module(dy).empty(x_shape, np.result_type(dy, w)) if out is None else out
+    dx = array_module(dy).empty(x_shape, np.result_type(dy.dtype, w.dtype)) if out is None else out
     input_gradient_rows(ArraySource(dy), w, ArraySink(dx), x_shape, *geometry)
     return dx
 

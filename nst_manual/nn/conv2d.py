@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from nst_manual.backend import on_gpu
 from nst_manual.errors import UsageError
 from nst_manual.kernels.conv import AUTO, Problem, choose, get_algorithm
 from nst_manual.kernels.window import Pair, output_shape, pair
@@ -38,11 +39,17 @@ class Conv2d(WithParameters):
     ----------
     chosen : str
         The algorithm that the last `forward` ran; "" before.
+    device : str or None
+        Where it is to be computed, "cpu" or "cuda"; None: where the weight lives.
+    tf32 : bool
+        Whether products on a GPU may round float32 factors to TF32.
     """
 
     has_buffers = True
     needs_input = needs_output = False  # but for training
     chosen = ""
+    device: str | None = None
+    tf32 = False
 
     def __init__(
         self,
@@ -96,7 +103,8 @@ class Conv2d(WithParameters):
     def problem(self, x_shape: tuple[int, ...], dtype: Any) -> Problem:
         """Return what is to be computed for an input of that shape and type."""
         dtype = np.result_type(dtype, self.weight.dtype).name
-        return Problem(x_shape, self.weight_shape, *self.geometry, dtype)
+        device = self.device or ("cuda" if on_gpu(self.weight) else "cpu")
+        return Problem(x_shape, self.weight_shape, *self.geometry, dtype, device, tf32=self.tf32)
 
     def choose(self, x: Any) -> np.dtype:
         """Check an input, choose the algorithm for it, and return the type of the output."""

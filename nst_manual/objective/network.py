@@ -9,6 +9,7 @@ import numpy as np
 
 from nst_manual.config import ObjectiveConfig
 from nst_manual.errors import ImageError, UsageError
+from nst_manual.kernels.conv import AUTO, devices
 from nst_manual.nets import Network, get_network
 from nst_manual.nets.geometry import layers as geometry
 from nst_manual.nn import Sequential, build, configured_weights
@@ -107,6 +108,14 @@ def _check_size(network: Network, size: tuple[int, int], what: str) -> None:
     except UsageError as error:
         hint = f"{error.hint} for these layers; a larger --size, lower layers or a less narrow picture fit"
         raise ImageError(what, error.cause, hint) from None
+
+
+def check_device(config: ObjectiveConfig, device: str) -> None:
+    """Raise `UsageError` for options that have no meaning on a device, "cpu" or "cuda"."""
+    if config.tf32 and config.device == "cpu":
+        raise UsageError("--tf32", "has a meaning only with --device cuda")
+    if config.algorithm != AUTO and device not in devices(config.algorithm):
+        raise UsageError(f"--algorithm {config.algorithm}", f"does not run with --device {device}")
 
 
 def loss_unit(config: ObjectiveConfig, network: Sequential) -> float:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from nst_manual.backend import array_module, beside, numbers, on_gpu, open_device, to_device, to_host
 from nst_manual.config import ObjectiveConfig, objective_config
 from nst_manual.errors import ShapeError, UsageError, not_finite
 from nst_manual.images import to_network
@@ -17,7 +18,8 @@ from nst_manual.losses.laplacian import LaplacianLoss
 from nst_manual.losses.masked_content import MaskedContentLoss
 from nst_manual.nets import get_network
 from nst_manual.nn import fuse
-from nst_manual.objective.network import loss_unit, make_network
+from nst_manual.nn.device import move_to_gpu
+from nst_manual.objective.network import check_device, loss_unit, make_network
 from nst_manual.objective.pictures import (
     as_list,
     make_overlay,
@@ -56,6 +58,8 @@ class Objective:
         What is laid over the image that the optimiser moves (`--sketch`, `--untouched`).
     loaded : Loaded
         Which network and weights were taken, and why.
+    device : str
+        Where it computes, "cpu" or "cuda"; `device_note` is a line that says which and why.
 
     Examples
     --------
@@ -69,6 +73,8 @@ class Objective:
         if config is not None and options:
             raise UsageError("options", f"expected config or options, got both ({', '.join(options)})")
         self.config = config = config or objective_config(options)
+        self.device, self.device_note = open_device(config.device)
+        check_device(config, self.device)
         styles = as_list(styles)
         shares = shares_of(config, len(styles))
         # images first: a wrong path is told at once, not after the weights have been read
@@ -76,7 +82,9 @@ class Objective:
         paintings = read_paintings(styles, self.content, config)
         self.overlay = make_overlay(self.content, config)
         self.network, self.loaded = make_network(config, [self.content, *paintings])
+        self._move()  # the weights, before targets are captured with them
         self._insert_losses(paintings, shares, len(styles))
+        self._move()  # masks and the like
         self.modules: list[LossModule] = [
             m for m in self.network.walk() if isinstance(m, LossModule) and m.reported
         ]
@@ -98,7 +106,7 @@ class Objective:
     def mean_colour(self) -> np.ndarray:
         """The colour (3,) that the preprocessing maps to zero, RGB, 0..255."""
         first = self.network["preprocess"]  # y = factor x - shift
-        return (first.shift / first.factor)[:: first.step]
+        return (to_host(first.shift) / to_host(first.factor))[:: first.step]
 
     @property
     def note(self) -> str:
@@ -139,13 +147,51 @@ class Objective:
         DivergedError
             The loss is not finite; the message names the module.
         """
+        loss, dx, _ = self.measured(image)
+        return loss, dx
+
+    def measured(
+        self, image: Any, measures: Callable[[Any], Sequence[Any]] = lambda dx: ()
+    ) -> tuple[float, Any, list[float]]:
+        """Return loss, gradient, and numbers that are made of the gradient, all in one transfer from a GPU.
+
+        Parameters
+        ----------
+        image : array (1, H, W, 3)
+            As for a call. The gradient lives where it does; an image that is on the GPU stays there.
+        measures : callable, optional
+            Gradient (1, H, W, 3) -> numbers, or arrays of one element.
+
+        Returns
+        -------
+        loss : float
+        dx : array (1, H, W, 3)
+        values : list of float
+            The measures.
+
+        Raises
+        ------
+        ShapeError
+            The image is not of the content's size.
+        DivergedError
+            The loss is not finite; the message names the module.
+        """
         x = self._checked(image)
         # what overflows in the losses is told by their names, and in the gradient by the caller
         with np.errstate(over="ignore", invalid="ignore"):
-            y = self._forward(x)
+            y = self.network.update_output(x)
+            if not on_gpu(y):
+                self._settle()  # before the way back; a GPU would have to be waited for
             if self._top is None or self._top.shape != y.shape or self._top.dtype != y.dtype:
-                self._top = np.zeros_like(y)  # dy at the top: nothing but the losses pulls at the image
-            return self.loss, self.network.update_grad_input(x, self._top).copy()
+                # dy at the top: nothing but the losses pulls at the image
+                self._top = array_module(y).zeros_like(y)
+            dx = beside(self.network.update_grad_input(x, self._top).copy(), image)
+            values = self._settle(measures(dx))
+        return self.loss, dx, values
+
+    def place(self, image: Any) -> Any:
+        """Return an image where the objective computes, copied there if it is elsewhere."""
+        return to_device(image) if self.device == "cuda" else image
 
     def first_not_finite(self, image: Any) -> str:
         """Return "at NAME" of the first module on the way back whose gradient is not finite, or "".
@@ -155,12 +201,13 @@ class Objective:
         x = self._checked(image)
         seen: list[str] = []
 
-        def watch(module: Any, dx: np.ndarray) -> None:
-            if not seen and not np.isfinite(dx).all():
+        def watch(module: Any, dx: Any) -> None:
+            if not seen and not bool(array_module(dx).isfinite(dx).all()):
                 seen.append(f"at {module.name}")
 
         with np.errstate(over="ignore", invalid="ignore"):
-            dy = np.zeros_like(self._forward(x))
+            y = self._forward(x)
+            dy = array_module(y).zeros_like(y)
             self.network.watch = watch
             try:
                 self.network.update_grad_input(x, dy)
@@ -178,7 +225,7 @@ class Objective:
         """Return the picture (H, W, 3) that is seen where the optimiser has those pixels (H, W, 3)."""
         if self.overlay is None:
             return pixels
-        return self.overlay.forward(to_network(pixels, self.config.dtype))[0]
+        return to_host(self.overlay.forward(self.place(to_network(pixels, self.config.dtype)))[0])
 
     def measure_picture(self, picture: Any) -> float:
         """Return the loss of a finished picture (1, H, W, 3), which has nothing laid over it any more."""
@@ -190,22 +237,39 @@ class Objective:
         finally:
             self.overlay.removed = False
 
-    def _checked(self, image: Any) -> np.ndarray:
+    def _checked(self, image: Any) -> Any:
         """Return the image in the precision of the network; raise `ShapeError` if its size is wrong."""
-        x = np.asarray(image)
+        x = image if on_gpu(image) else np.asarray(image)
         if x.dtype.kind != "c":  # a complex image is the complex step of a gradient check
             x = x.astype(self.config.dtype, copy=False)
         if x.shape != self.shape:
             raise ShapeError("image", f"expected shape {self.shape}, got {x.shape}")
-        return x
+        return self.place(x)
 
-    def _forward(self, x: np.ndarray) -> Any:
+    def _forward(self, x: Any) -> Any:
         """Pass forward; raise `DivergedError` where a loss is not finite."""
         y = self.network.update_output(x)
+        self._settle()
+        return y
+
+    def _settle(self, measures: Sequence[Any] = ()) -> list[float]:
+        """Return measures as floats, and let losses that a GPU has be floats too, in one transfer.
+
+        Raises `DivergedError` where a loss is not finite.
+        """
+        there = [module for module in self.network.walk() if on_gpu(module.loss)]
+        values = numbers([*(module.loss for module in there), *measures])
+        for module, loss in zip(there, values, strict=False):
+            module.loss = loss
         for name, loss in self.losses.items():
             if not math.isfinite(abs(loss)):
                 raise not_finite(name, f"the loss is {loss}")
-        return y
+        return values[len(there) :]
+
+    def _move(self) -> None:
+        """Bring what the modules hold to the GPU, where that computes."""
+        if self.device == "cuda":
+            move_to_gpu(self.network.walk(), self.config.tf32)
 
     def _insert_losses(self, paintings: list[np.ndarray], shares: tuple[float, ...], styles: int) -> None:
         """Capture the targets, insert a module behind each named layer, and those of pixels in front."""
@@ -245,7 +309,7 @@ class Objective:
     def _content_losses(self, weights: dict[str, float]) -> list[Placed]:
         """Return a loss of content for each layer, under the mask where there is one."""
         targets, form = (
-            self._capture(self.content, dict.fromkeys(weights, np.copy)),
+            self._capture(self.content, dict.fromkeys(weights, lambda features: features.copy())),
             self.config.settings.content_form,
         )
         masks = {}
@@ -287,7 +351,7 @@ class Objective:
         self._insert("preprocess", "laplacian", LaplacianLoss(target, weight, pool))
 
     def _capture(self, pixels: np.ndarray, statistics: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
-        image = to_network(pixels, self.config.dtype)
+        image = self.place(to_network(pixels, self.config.dtype))
         return capture(self.network, image, statistics, fused=not self.config.plain)
 
     def _insert(self, layer: str, name: str, module: LossModule) -> None:

@@ -11,8 +11,10 @@ from smooth_pictures import smooth_picture
 
 from nst_manual import load_network
 from nst_manual.errors import UsageError
-from nst_manual.kernels.conv import ALGORITHMS, AUTO, RULES, Problem, choose
+from nst_manual.kernels.conv import AUTO, RULES, Problem, algorithms_on, choose
 from nst_manual.nn import Conv2d
+
+ALGORITHMS = algorithms_on("cpu")
 
 DEEP = Problem((1, 40, 40, 64), (3, 3, 64, 128), padding=(1, 1))
 FIRST = Problem((1, 40, 40, 3), (3, 3, 3, 64), padding=(1, 1))

@@ -23,9 +23,11 @@ from kernel_checks import (
 from nst_manual.errors import ShapeError, UsageError
 from nst_manual.kernels import conv_matmul, conv_planes, conv_winograd
 from nst_manual.kernels import winograd_transforms as transforms
-from nst_manual.kernels.conv import ALGORITHMS, get_algorithm
+from nst_manual.kernels.conv import algorithms_on, get_algorithm
 from nst_manual.kernels.conv_winograd import winograd, winograd6
 from nst_manual.kernels.rows import ArraySink, ArraySource
+
+ALGORITHMS = algorithms_on("cpu")
 
 every_tile = pytest.mark.parametrize("algorithm", [winograd, winograd6], ids=["4x4", "6x6"])
 every_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)

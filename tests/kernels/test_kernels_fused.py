@@ -10,8 +10,10 @@ from hypothesis import given
 from kernel_checks import bands_of, draw
 
 from nst_manual.kernels import avg_pool, fused, max_pool, relu
-from nst_manual.kernels.conv import ALGORITHMS, forward_rows, input_gradient_rows
+from nst_manual.kernels.conv import algorithms_on, forward_rows, input_gradient_rows
 from nst_manual.kernels.rows import ArraySink, ArraySource, padded_rows
+
+ALGORITHMS = algorithms_on("cpu")
 
 KINDS = {
     "relu by output": Fused(masked=False),

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from nst_manual import nn
 from nst_manual.backend import thread_limit
 from nst_manual.errors import ShapeError, UsageError
-from nst_manual.kernels.conv import ALGORITHMS
+from nst_manual.kernels.conv import algorithms_on
 from nst_manual.losses import ContentLoss, LossModule
 from nst_manual.nn import fuse
 from nst_manual.nn.fused_conv2d import FusedConv2d
+
+ALGORITHMS = algorithms_on("cpu")
 
 every_kind = pytest.mark.parametrize("draft", VARIETY.values(), ids=VARIETY)
 

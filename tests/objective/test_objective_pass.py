@@ -11,9 +11,11 @@ from nst_manual import Objective, nn
 from nst_manual.backend import thread_limit
 from nst_manual.errors import DivergedError, ShapeError
 from nst_manual.kernels import avg_pool, conv_matmul, conv_planes, max_pool, relu
-from nst_manual.kernels.conv import ALGORITHMS
+from nst_manual.kernels.conv import algorithms_on
 from nst_manual.kernels.conv_winograd import winograd
 from nst_manual.nn import fused_conv2d
+
+ALGORITHMS = algorithms_on("cpu")
 
 ALL = {
     "content_layers": "conv4_2,relu4_2",

@@ -1,0 +1,157 @@
+"""Convolution of any geometry on the GPU, as a matrix product over columns (im2col).
+
+    forward    columns = what each output pixel meets, (pixels, groups, kh kw C/g);  Y = columns @ W
+    backward   columns = dy @ W^T, each then added to the pixel it was copied from (col2im)
+
+for as many output rows at a time as the columns may take. Groups are the matrices of a batch. The columns of
+a group are filled up with zeros to a multiple of ALIGNED numbers, as tensor cores want them.
+
+Cost: 2 kh kw C/g O operations a pixel, and kh kw times the input in columns, written once and read once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nst_manual.backend import array_module, gpu_functions, product
+from nst_manual.kernels import conv_matmul
+from nst_manual.kernels.cuda.ends import REALS, integers, pieces, pools, sink_end, source_end
+from nst_manual.kernels.rows import ArraySource, Sink, Source, forward_arrays, input_gradient_arrays
+from nst_manual.kernels.tiles import strided
+from nst_manual.kernels.window import Pair, output_shape
+
+ALIGNED = 4
+
+
+@dataclass
+class Columns:
+    """The algorithm, in float32 (or float64) or with TF32.
+
+    Parameters
+    ----------
+    tf32 : bool
+    """
+
+    tf32: bool = False
+
+    devices = ("cuda",)
+    parameter_gradients = staticmethod(conv_matmul.parameter_gradients)  # of which style transfer has none
+
+    def supports(self, k: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> bool:
+        """Whether the algorithm can compute a convolution of that geometry: any."""
+        return True
+
+    def forward(
+        self,
+        x: Any,
+        w: Any,
+        b: Any,
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
+        *,
+        out: Any = None,
+    ) -> Any:
+        """Return y (N, Ho, Wo, O) for x (N, H, W, C), w (kh, kw, C / groups, O), b (O,) or None."""
+        return forward_arrays(self.forward_rows, x, w, b, (stride, padding, dilation, groups), out)
+
+    def input_gradient(
+        self,
+        dy: Any,
+        w: Any,
+        x_shape: tuple[int, ...],
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
+        *,
+        out: Any = None,
+    ) -> Any:
+        """Return dx (N, H, W, C) for dy (N, Ho, Wo, O)."""
+        geometry = stride, padding, dilation, groups
+        return input_gradient_arrays(self.input_gradient_rows, dy, w, x_shape, geometry, out)
+
+    def forward_rows(
+        self, x: Source, w: Any, y: Sink, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    ) -> None:
+        """Write y for x."""
+        xp, (count, height, width, c) = array_module(x.like), x.shape
+        kh, kw, _, o = w.shape
+        size = output_shape(x.shape, (kh, kw), stride, padding, dilation)
+        kernels = _matrices(w, groups, y.dtype)  # (groups, inner, O/g)
+        inner, each = kernels.shape[1:]
+        source, sink = source_end(x), sink_end(y)
+        columns = gpu_functions("rows", **source.defines)("columns")
+        finish = gpu_functions("rows", **sink.defines)("finish_rows")
+        even = 2 if pools(sink) else 1
+        row = size[1] * (groups * inner + o) * y.dtype.itemsize
+        window = kh, kw, *stride, *padding, *dilation
+        for n, first, last in pieces(count, size[0], row, even):
+            rows, pixels = last - first, (last - first) * size[1]
+            met = xp.empty((pixels, groups, inner), y.dtype)
+            where = n, first, rows, size[1], height, width, c, groups, inner
+            columns(met.size, *source.arrays, met, *integers(*where, *window))
+            # a sink that does not pool finishes in the place of the results
+            results = xp.empty((pixels, o), y.dtype) if even == 2 else y.y[n, first:last].reshape(pixels, o)
+            target = strided(results, (groups, pixels, each), (each, o, 1))
+            product(met.transpose(1, 0, 2), kernels, target, tf32=self.tf32)
+            if sink.defines["SINK"] != "PLAIN" or sink.defines["BIAS"]:
+                threads = -(-rows // even) * -(-size[1] // even) * o
+                finish(threads, results, *sink.arrays, *integers(n, first, rows, size[1], *size, o))
+
+    def input_gradient_rows(
+        self,
+        dy: Source,
+        w: Any,
+        dx: Sink,
+        x_shape: tuple[int, ...],
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
+    ) -> None:
+        """Write dx for dy."""
+        xp, (count, height, width, o) = array_module(dy.like), dy.shape
+        kh, kw = w.shape[:2]
+        _, *image, c = x_shape
+        kernels = _matrices(w, groups, dx.dtype)
+        inner, each = kernels.shape[1:]
+        source, whole = source_end(dy), dx.y
+        gather = gpu_functions("rows", **source.defines)("gather")
+        add_columns = gpu_functions("rows", REAL=REALS[whole.dtype.name])("add_columns")
+        whole[...] = 0
+        window = kh, kw, *stride, *padding, *dilation
+        for n, first, last in pieces(count, height, width * (groups * inner + o) * whole.itemsize):
+            rows, pixels = last - first, (last - first) * width
+            if isinstance(dy, ArraySource):
+                part = source.arrays[0][n, first:last]
+            else:
+                part = xp.empty((rows, width, o), whole.dtype)
+                where = n, first, 0, rows, width, height, width, o
+                gather(part.size, *source.arrays, part, *integers(*where))
+            columns = xp.empty((pixels, groups, inner), whole.dtype)
+            upstream = strided(part, (groups, pixels, each), (each, o, 1))
+            product(upstream, kernels.transpose(0, 2, 1), columns.transpose(1, 0, 2), tf32=self.tf32)
+            top = max(0, first * stride[0] - padding[0])
+            bottom = min(image[0], (last - 1) * stride[0] - padding[0] + (kh - 1) * dilation[0] + 1)
+            if bottom <= top:
+                continue
+            where = n, top, bottom - top, first, rows, width, *image, c, groups, inner
+            add_columns((bottom - top) * image[1] * c, columns, whole, *integers(*where, *window))
+
+
+def _matrices(w: Any, groups: int, dtype: Any) -> Any:
+    """Return kernels (kh, kw, C/g, O) as a matrix (inner, O/g) for each group, filled up with zeros."""
+    kh, kw, c, o = w.shape
+    length = kh * kw * c
+    inner = length + -length % ALIGNED
+    if groups == 1 and inner == length:
+        return w.reshape(1, length, o).astype(dtype, copy=False)
+    found = array_module(w).zeros((groups, inner, o // groups), dtype)
+    found[:, :length] = w.reshape(length, groups, o // groups).transpose(1, 0, 2)
+    return found
+
+
+columns, columns_tf32 = Columns(), Columns(tf32=True)
