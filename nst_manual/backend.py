@@ -393,6 +393,13 @@ _pool = _Pool()
 @functools.cache
 def _blas() -> Any:
     """Return the control of the BLAS threads; looking for the library takes milliseconds, so once."""
-    from threadpoolctl import ThreadpoolController
-
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:  # a plain copy of the files, on a machine for GPUs
+        return _NoControl()
     return ThreadpoolController().select(user_api="blas")
+
+
+class _NoControl:
+    def limit(self, limits: int) -> contextlib.AbstractContextManager:
+        return contextlib.nullcontext()

@@ -195,7 +195,8 @@ def work_size(name: str, problem: Problem) -> int:
     if not hasattr(algorithm, "work_size"):
         return 0
     itemsize = np.dtype(problem.dtype).itemsize
-    sizes = problem.size, problem.x_shape[1:3]
+    # on the way back most go by rows of the input
+    sizes = [problem.size, problem.x_shape[1:3]][: 1 + getattr(algorithm, "works_on_input", True)]
     groups = problem.geometry[3]
     return max(algorithm.work_size(size, problem.w_shape, groups, itemsize) for size in sizes)
 

@@ -28,7 +28,7 @@ def forward(x: Any, k: Pair, stride: Pair, padding: Pair, ceil_mode: bool = Fals
     y[...] = 0
     for u in range(k[0]):
         for v in range(k[1]):
-            y += position(x, u, v, size, stride) ** 2
+            y += xp.square(position(x, u, v, size, stride))
     _make_up(y, k, extra)
     return xp.sqrt(y, out=y)
 

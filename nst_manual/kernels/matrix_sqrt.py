@@ -17,7 +17,8 @@ E. Chow, "A stable scaling of Newton-Schulz for improving the sign function comp
 
 Differs from Lin and Maji in the number of steps: theirs is fixed and small, and their result is not the
 square root. Here the iteration goes on until rounding ends it, so that the gradient of the square root is
-the gradient of what was computed.
+the gradient of what was computed. A GPU that is not to be waited for makes the same decisions by itself, and
+always the same number of steps (`kernels.cuda.square_root`).
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import array_module, parallel
+from nst_manual.backend import array_module, on_gpu, parallel
 from nst_manual.errors import ShapeError
+from nst_manual.kernels.cuda import square_root
 from nst_manual.kernels.rows import band_slices
 
 STEPS = 120
@@ -66,6 +68,8 @@ def forward(a: Any, smallest: float = 0.0) -> tuple[Any, Any]:
     """
     if a.ndim != 2 or a.shape[0] != a.shape[1]:
         raise ShapeError("matrix square root", f"expected a square matrix, got shape {a.shape}")
+    if on_gpu(a):
+        return square_root.forward(a, smallest, LARGEST_SCALING, NEAR)
     size = _norm(a)
     y, z = a / (size or 1.0), _identity(a)
     with np.errstate(over="ignore", invalid="ignore"):  # what diverges is told by what it returns
@@ -96,6 +100,8 @@ def input_gradient(root: Any, droot: Any, smallest: float = 0.0) -> Any:
     """
     if droot.shape != root.shape:
         raise ShapeError("matrix square root, upstream gradient", f"expected {root.shape}, got {droot.shape}")
+    if on_gpu(root):
+        return square_root.input_gradient(root, droot, smallest, LARGEST_SCALING, NEAR)
     size = _norm(root)
     y, e = root / (size or 1.0), droot / (size or 1.0)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -153,7 +159,7 @@ def _steps(smallest: float) -> Iterator[_Step]:
 def product(a: Any, b: Any) -> Any:
     """Return A B, computed in bands of rows by several threads."""
     xp = array_module(a)
-    if len(a) <= BAND_ROWS:
+    if len(a) <= BAND_ROWS or on_gpu(a):
         return xp.matmul(a, b)
     out = xp.empty(a.shape, xp.result_type(a, b))
 

@@ -22,12 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import array_module, parallel
+from nst_manual.backend import array_module
 from nst_manual.errors import ShapeError
-from nst_manual.kernels.rows import band_slices
+from nst_manual.kernels.bands import bands, run
 
-# Values of a band, which are sorted together: they stay in the cache.
+# Values of a band, which are sorted together: they stay in the cache. On a GPU a few dozen bytes are taken
+# for each while they are sorted.
 BAND_VALUES = 2**18
+GPU_VALUES = 2**24
 
 
 def forward(values: Any, target: Any, *, out: Any = None) -> tuple[Any, Any]:
@@ -67,7 +69,8 @@ def forward(values: Any, target: Any, *, out: Any = None) -> tuple[Any, Any]:
         difference *= difference
         cost[rows] = difference.sum(axis=1, dtype=cost.dtype)
 
-    parallel(band, ((rows,) for rows in band_slices(sets, max(1, BAND_VALUES // max(1, count)))))
+    sets_of_band, sets_on_gpu = (max(1, limit // max(1, count)) for limit in (BAND_VALUES, GPU_VALUES))
+    run(band, ((rows,) for rows in bands(values, sets, sets_of_band, sets_on_gpu)), values)
     return cost, moved
 
 
@@ -123,7 +126,7 @@ def _means(ascending: Any, ends: tuple[Any, Any]) -> Any:
     if len(whole) == given + 1:
         return ascending
     integral = xp.zeros((ascending.shape[0], given), xp.result_type(ascending.dtype, xp.float64))
-    xp.cumsum(ascending[:, :-1], axis=1, out=integral[:, 1:])
+    xp.cumsum(ascending[:, :-1], axis=1, dtype=integral.dtype, out=integral[:, 1:])
     reached = xp.take(ascending, whole, axis=1) * part
     reached += xp.take(integral, whole, axis=1)
     means = reached[:, 1:] - reached[:, :-1]
@@ -139,3 +142,8 @@ def blend(targets: list, weights: list[float]) -> Any:
     """
     count = max(target.shape[1] for target in targets)
     return sum(weight * shares(target, count) for target, weight in zip(targets, weights, strict=True))
+
+
+def by_positions(rows: Any, shape: tuple[int, ...]) -> Any:
+    """Return rows (N, K, H W) as a view of that shape, (N, H, W, K)."""
+    return rows.transpose(0, 2, 1).reshape(shape)

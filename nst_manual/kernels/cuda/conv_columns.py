@@ -16,7 +16,15 @@ from typing import Any
 
 from nst_manual.backend import array_module, gpu_functions, product
 from nst_manual.kernels import conv_matmul
-from nst_manual.kernels.cuda.ends import REALS, integers, pieces, pools, sink_end, source_end
+from nst_manual.kernels.cuda.ends import (
+    PIECE_BYTES,
+    REALS,
+    integers,
+    pieces,
+    pools,
+    sink_end,
+    source_end,
+)
 from nst_manual.kernels.rows import ArraySource, Sink, Source, forward_arrays, input_gradient_arrays
 from nst_manual.kernels.tiles import strided
 from nst_manual.kernels.window import Pair, output_shape
@@ -36,6 +44,7 @@ class Columns:
     tf32: bool = False
 
     devices = ("cuda",)
+    works_on_input = False  # both ways it goes by rows of the output
     parameter_gradients = staticmethod(conv_matmul.parameter_gradients)  # of which style transfer has none
 
     def supports(self, k: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> bool:
@@ -73,10 +82,24 @@ class Columns:
         geometry = stride, padding, dilation, groups
         return input_gradient_arrays(self.input_gradient_rows, dy, w, x_shape, geometry, out)
 
+    def work_size(self, size: Pair, w_shape: tuple[int, ...], groups: int, itemsize: int) -> int:
+        """Return how many numbers the algorithm works in for an output of that height and width."""
+        row = size[1] * _pixel(w_shape, groups)
+        return row * min(size[0] + size[0] % 2, max(2, PIECE_BYTES // (row * itemsize)))
+
     def forward_rows(
-        self, x: Source, w: Any, y: Sink, stride: Pair, padding: Pair, dilation: Pair, groups: int
+        self,
+        x: Source,
+        w: Any,
+        y: Sink,
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
+        *,
+        work: Any = None,
     ) -> None:
-        """Write y for x."""
+        """Write y for x. `work` has `work_size` numbers."""
         xp, (count, height, width, c) = array_module(x.like), x.shape
         kh, kw, _, o = w.shape
         size = output_shape(x.shape, (kh, kw), stride, padding, dilation)
@@ -86,15 +109,18 @@ class Columns:
         columns = gpu_functions("rows", **source.defines)("columns")
         finish = gpu_functions("rows", **sink.defines)("finish_rows")
         even = 2 if pools(sink) else 1
-        row = size[1] * (groups * inner + o) * y.dtype.itemsize
+        row = size[1] * _pixel(w.shape, groups) * y.dtype.itemsize
         window = kh, kw, *stride, *padding, *dilation
+        if work is None:
+            work = xp.empty(self.work_size(size, w.shape, groups, y.dtype.itemsize), y.dtype)
         for n, first, last in pieces(count, size[0], row, even):
             rows, pixels = last - first, (last - first) * size[1]
-            met = xp.empty((pixels, groups, inner), y.dtype)
+            met = work[: pixels * groups * inner].reshape(pixels, groups, inner)
             where = n, first, rows, size[1], height, width, c, groups, inner
             columns(met.size, *source.arrays, met, *integers(*where, *window))
             # a sink that does not pool finishes in the place of the results
-            results = xp.empty((pixels, o), y.dtype) if even == 2 else y.y[n, first:last].reshape(pixels, o)
+            results = work[met.size :][: pixels * o] if even == 2 else y.y[n, first:last]
+            results = results.reshape(pixels, o)
             target = strided(results, (groups, pixels, each), (each, o, 1))
             product(met.transpose(1, 0, 2), kernels, target, tf32=self.tf32)
             if sink.defines["SINK"] != "PLAIN" or sink.defines["BIAS"]:
@@ -111,8 +137,10 @@ class Columns:
         padding: Pair,
         dilation: Pair,
         groups: int,
+        *,
+        work: Any = None,
     ) -> None:
-        """Write dx for dy."""
+        """Write dx for dy. `work` has `work_size` numbers."""
         xp, (count, height, width, o) = array_module(dy.like), dy.shape
         kh, kw = w.shape[:2]
         _, *image, c = x_shape
@@ -123,15 +151,17 @@ class Columns:
         add_columns = gpu_functions("rows", REAL=REALS[whole.dtype.name])("add_columns")
         whole[...] = 0
         window = kh, kw, *stride, *padding, *dilation
-        for n, first, last in pieces(count, height, width * (groups * inner + o) * whole.itemsize):
+        if work is None:
+            work = xp.empty(self.work_size((height, width), w.shape, groups, whole.itemsize), whole.dtype)
+        for n, first, last in pieces(count, height, width * _pixel(w.shape, groups) * whole.itemsize):
             rows, pixels = last - first, (last - first) * width
+            columns = work[: pixels * groups * inner].reshape(pixels, groups, inner)
             if isinstance(dy, ArraySource):
                 part = source.arrays[0][n, first:last]
             else:
-                part = xp.empty((rows, width, o), whole.dtype)
+                part = work[columns.size :][: pixels * o]
                 where = n, first, 0, rows, width, height, width, o
                 gather(part.size, *source.arrays, part, *integers(*where))
-            columns = xp.empty((pixels, groups, inner), whole.dtype)
             upstream = strided(part, (groups, pixels, each), (each, o, 1))
             product(upstream, kernels.transpose(0, 2, 1), columns.transpose(1, 0, 2), tf32=self.tf32)
             top = max(0, first * stride[0] - padding[0])
@@ -142,11 +172,21 @@ class Columns:
             add_columns((bottom - top) * image[1] * c, columns, whole, *integers(*where, *window))
 
 
+def _pixel(w_shape: tuple[int, ...], groups: int) -> int:
+    """Return how many numbers a pixel of the output has, its columns and the output itself."""
+    return groups * _inner(w_shape) + w_shape[3]
+
+
+def _inner(w_shape: tuple[int, ...]) -> int:
+    """Return the length of a group's columns."""
+    length = w_shape[0] * w_shape[1] * w_shape[2]
+    return length + -length % ALIGNED
+
+
 def _matrices(w: Any, groups: int, dtype: Any) -> Any:
     """Return kernels (kh, kw, C/g, O) as a matrix (inner, O/g) for each group, filled up with zeros."""
     kh, kw, c, o = w.shape
-    length = kh * kw * c
-    inner = length + -length % ALIGNED
+    length, inner = kh * kw * c, _inner(w.shape)
     if groups == 1 and inner == length:
         return w.reshape(1, length, o).astype(dtype, copy=False)
     found = array_module(w).zeros((groups, inner, o // groups), dtype)
