@@ -26,6 +26,8 @@ OF_THE_NETWORK = (
     "pooling",
     "dtype",
     "algorithm",
+    "device",
+    "tf32",
     "plain",
     "preset",
     "style_representation",
@@ -65,8 +67,8 @@ def plan(
     config = command_config(options_for(config_file, CommandConfig, OPTIONS, "plan") | given(options))
 
     from nst_manual.errors import ImageError
-    from nst_manual.run.estimate import estimate, largest_size, stages_of
-    from nst_manual.run.memory import room, source_sizes
+    from nst_manual.run.estimate import largest_size, stages_of
+    from nst_manual.run.memory import greediest, source_sizes
 
     content, paintings = USUAL, [USUAL]
     if images:
@@ -74,10 +76,10 @@ def plan(
         if found is None:
             raise ImageError("content", "has no pixels")
         content, paintings = found[0], found[1] or paintings
-    needed = estimate(config, content, paintings)
-    limit, words = room(config)
+    estimated, limit, words = greediest(config)
+    needed = estimated(config, content, paintings)
     fits = limit is None or needed.bytes <= limit
-    largest = None if limit is None else largest_size(config, content, paintings, limit)
+    largest = None if limit is None else largest_size(config, content, paintings, limit, estimated)
     stages = stages_of(config, content)
     second = evaluations_a_second(config, stages[-1][1])
     iteration = EVALUATIONS / second if second else None
@@ -131,7 +133,7 @@ def evaluations_a_second(config: RunConfig, size: tuple[int, int]) -> float | No
             objective = Objective(
                 noise, [noise], config=objective_config(values | {"size": SMALL, "weights": "random"})
             )
-            image = noise[None].astype(config.dtype)
+            image = objective.place(noise[None].astype(config.dtype))
             objective(image)  # the first one allocates
             count, began = 0, time.perf_counter()
             while time.perf_counter() - began < MEASURED_SECONDS:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nst_manual.backend import open_device
 from nst_manual.config import ObjectiveConfig
 from nst_manual.losses.base import LossModule
 from nst_manual.losses.capture import Capture
@@ -23,7 +24,7 @@ from nst_manual.losses.patch import TILE_VALUES
 from nst_manual.nets import get_network
 from nst_manual.nets.geometry import parameter_shapes
 from nst_manual.nets.preprocessing import CAFFE_BGR
-from nst_manual.nn import Overlay, Sequential, build, fuse
+from nst_manual.nn import Conv2d, Overlay, Sequential, build, fuse
 from nst_manual.objective.memory_modules import pages_forward, planned, scratch
 from nst_manual.objective.network import check_sizes
 from nst_manual.store import Weights, default_network
@@ -143,6 +144,10 @@ class _Sketch:
             config.algorithm,
             padding=config.settings.padding,
         )
+        self.device = open_device(config.device)[0]
+        for module in self.network.walk():
+            if isinstance(module, Conv2d):
+                module.device, module.tf32 = self.device, config.tf32
 
     def memory(self, content: Size, paintings: Sequence[Size], threads: int) -> ObjectiveMemory:
         """Return what `objective_memory` does."""
@@ -203,7 +208,9 @@ class _Sketch:
         if not self.config.plain:
             watched = fuse(watched)
         shape = (1, *size, 3)
-        pages = pages_forward(watched, shape, self.config.dtype)
+        # a GPU's memory is taken when it is asked for, not page by page when it is written
+        taken = planned if self.device == "cuda" else pages_forward
+        pages = taken(watched, shape, self.config.dtype)
         # a copy of features is counted as a target; statistics are made one after the other
         own = 0 if kind == "content" else max(self._style(size, making))
         image = math.prod(shape) * self.item

@@ -12,12 +12,12 @@ adam, and within 35 % for other networks, representations of style, float64 and 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nst_manual.backend import available_cpus
+from nst_manual.backend import available_cpus, open_device
 from nst_manual.config import LARGEST_SIZE, RunConfig
 from nst_manual.errors import ImageError, UsageError
 from nst_manual.images import fit
@@ -30,6 +30,8 @@ SMALLEST_SIZE = 8
 
 # Python, NumPy, Pillow, rich, this package, a BLAS library, the gaps of the heap; h5py; SciPy: measured.
 PROGRAM, HDF5, SCIPY = 60 * 2**20, 12 * 2**20, 40 * 2**20
+# CuPy, the driver, cuBLAS and the compiler of kernels, in the memory of the processor: a guess.
+CUDA = 400 * 2**20
 # A file of weights is read layer by layer, as it is stored, unpacked, and as it will be used.
 LOADING = 20 * 2**20
 # A pixel of a picture that is read: as Pillow decodes it, turned upright, as float32, in part once more.
@@ -85,11 +87,11 @@ def estimate(config: RunConfig, content: Size, paintings: Sequence[Size]) -> Est
 
 def _stages(config: RunConfig, content: Size, paintings: Sequence[Size]) -> Iterator[Estimate]:
     """Yield what each stage takes."""
-    config = _settled(config, content)
+    config = settled(config, content)
     threads = config.threads or available_cpus()
     last = configurations(config)[-1]  # the largest; those before it are gone when it is made
-    size = _picture(content, last)
-    memory = _objective(last, content, paintings, threads)
+    size = picture_of(content, last)
+    memory = objective_of(last, content, paintings, threads)
     drawn = config.weights == "random"
     program = {"program and libraries": _program(config)}
     pictures = {"pictures": memory.pictures}
@@ -97,21 +99,23 @@ def _stages(config: RunConfig, content: Size, paintings: Sequence[Size]) -> Iter
     weights = {"weights": memory.weights}
     loading = {"reading of weights": 0 if drawn else LOADING}
     yield Estimate("loading", program | pictures | weights | loading)
+    if computes_on_gpu(config):  # what else there is lies there: `estimate_gpu.py`
+        return
     network = weights | {"targets": memory.targets, "threads": memory.threads}
     capturing = {"capturing of targets": memory.capturing}
     yield Estimate("capturing", program | pictures | network | capturing)
-    running = {"network and losses": memory.running, "optimiser and images": _optimiser(last, size)}
+    running = {"network and losses": memory.running, "optimiser and images": optimiser(last, size)}
     yield Estimate("painting", program | pictures | network | running)
 
 
 def stages_of(config: RunConfig, content: Size) -> list[tuple[int, Size]]:
     """Return (iterations, (H, W) of the picture) of each scale, the coarsest first."""
     return [
-        (stage.iterations, _picture(content, stage)) for stage in configurations(_settled(config, content))
+        (stage.iterations, picture_of(content, stage)) for stage in configurations(settled(config, content))
     ]
 
 
-def _settled(config: RunConfig, content: Size) -> RunConfig:
+def settled(config: RunConfig, content: Size) -> RunConfig:
     """Return the configuration with the size in pixels where the photograph decides it."""
     if config.size_rule != "original":
         return config
@@ -121,12 +125,20 @@ def _settled(config: RunConfig, content: Size) -> RunConfig:
 def _program(config: RunConfig) -> int:
     """Return what the program takes without any picture, with the libraries that it will import."""
     scipy = SCIPY if config.chosen("optimizer") == "lbfgs-scipy" else 0
-    return PROGRAM + scipy + (0 if config.weights == "random" else HDF5)
+    cuda = CUDA if computes_on_gpu(config) else 0
+    return PROGRAM + scipy + cuda + (0 if config.weights == "random" else HDF5)
 
 
-def _objective(config: RunConfig, content: Size, paintings: Sequence[Size], threads: int) -> ObjectiveMemory:
+def computes_on_gpu(config: RunConfig) -> bool:
+    """Whether a run will compute on a GPU; raises `UsageError` where it cannot and must."""
+    return open_device(config.device)[0] == "cuda"
+
+
+def objective_of(
+    config: RunConfig, content: Size, paintings: Sequence[Size], threads: int
+) -> ObjectiveMemory:
     """Return the memory of the objective of one scale, for the sizes of the files."""
-    size = _picture(content, config)
+    size = picture_of(content, config)
     found = []
     for number, painting in enumerate(paintings, start=1):
         what = "style" if len(paintings) == 1 else f"style {number}"
@@ -134,7 +146,7 @@ def _objective(config: RunConfig, content: Size, paintings: Sequence[Size], thre
     return objective_memory(config, size, found, threads)
 
 
-def _picture(content: Size, config: RunConfig) -> Size:
+def picture_of(content: Size, config: RunConfig) -> Size:
     """Return the size of the picture that is painted."""
     return fit(content, content_side(content, config))
 
@@ -150,7 +162,7 @@ def _reading(config: RunConfig, content: Size, paintings: Sequence[Size]) -> int
     return most + READING
 
 
-def _optimiser(config: RunConfig, size: Size) -> int:
+def optimiser(config: RunConfig, size: Size) -> int:
     """Return what the optimiser and the run around it take, in images: vectors as long as one."""
     image = 3 * math.prod(size) * np.dtype(config.dtype).itemsize
     name = config.chosen("optimizer")
@@ -166,7 +178,13 @@ def _optimiser(config: RunConfig, size: Size) -> int:
     return images * image
 
 
-def largest_size(config: RunConfig, content: Size, paintings: Sequence[Size], limit: int) -> int:
+def largest_size(
+    config: RunConfig,
+    content: Size,
+    paintings: Sequence[Size],
+    limit: int,
+    estimated: Callable[[RunConfig, Size, Sequence[Size]], Estimate] = estimate,
+) -> int:
     """Return the largest `--size` whose estimate is at most `limit` bytes, to a hundredth; 0 for none.
 
     Memory grows nearly with the area, so each guess is made from the last one. What is returned has been
@@ -178,7 +196,7 @@ def largest_size(config: RunConfig, content: Size, paintings: Sequence[Size], li
     while above - below > max(1, below // 100):
         guess = min(max(guess, below + 1), above - 1)
         try:
-            needs = estimate(replace(config, size=guess), content, paintings).bytes
+            needs = estimated(replace(config, size=guess), content, paintings).bytes
         except (ImageError, UsageError):  # too small for the network, or for the scales that were asked for
             below, guess = guess, (guess + above) // 2
             continue

@@ -5,21 +5,32 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import available_cpus
+from nst_manual.backend import available_cpus, gpu_memory
 from nst_manual.config import RunConfig
 from nst_manual.errors import NstError, ResourceError
 from nst_manual.images.read import opened_image
 from nst_manual.machine import available_memory, resident_memory
 from nst_manual.objective.pictures import as_list
-from nst_manual.run.estimate import IMAGES, PROGRAM, Estimate, Size, estimate, largest_size
+from nst_manual.run.estimate import (
+    IMAGES,
+    PROGRAM,
+    Estimate,
+    Size,
+    computes_on_gpu,
+    estimate,
+    largest_size,
+)
+from nst_manual.run.estimate_gpu import estimate_gpu
 
 ORIENTATION = 0x0112  # EXIF's number
+
+Estimated = Callable[[RunConfig, Size, Sequence[Size]], Estimate]
 
 
 def check_memory(content: Any, styles: Any, config: RunConfig) -> None:
@@ -41,8 +52,17 @@ def check_memory(content: Any, styles: Any, config: RunConfig) -> None:
     sizes = source_sizes(content, styles)
     if sizes is None:  # what it is that was given, reading will say
         return
-    limit, words = room(config)
-    needed = estimate(config, *sizes)
+    if computes_on_gpu(config):
+        _check(sizes, config, estimate_gpu, *room_on_gpu(config))
+        config = replace(config, memory=None)  # which was the GPU's
+    _check(sizes, config, estimate, *room(config))
+
+
+def _check(
+    sizes: tuple[Size, list[Size]], config: RunConfig, estimated: Estimated, limit: int | None, words: str
+) -> None:
+    """Raise `ResourceError` where an estimate is above a limit."""
+    needed = estimated(config, *sizes)
     if limit is None or needed.bytes <= limit:
         return
     cause = f"needs about {amount(needed.bytes)} of memory, {words}"
@@ -51,7 +71,7 @@ def check_memory(content: Any, styles: Any, config: RunConfig) -> None:
         cause += f", and a picture of {width} x {height} pixels is to be read"
         raise ResourceError("the run", cause, "scale the pictures down first")
     what = "the picture" if config.size_rule == "original" else f"--size {config.size}"
-    raise ResourceError(what, cause, "; ".join(_advice(config, sizes, needed, limit)))
+    raise ResourceError(what, cause, "; ".join(_advice(config, sizes, needed, limit, estimated)))
 
 
 def source_sizes(content: Any, styles: Any) -> tuple[Size, list[Size]] | None:
@@ -97,6 +117,13 @@ def _upright(image: Any) -> Size | None:
     return (width, height) if turned else (height, width)
 
 
+def greediest(config: RunConfig) -> tuple[Estimated, int | None, str]:
+    """Return the estimate of the memory that a run needs most, the processor's or the GPU's; its limit."""
+    if computes_on_gpu(config):
+        return estimate_gpu, *room_on_gpu(config)
+    return estimate, *room(config)
+
+
 def room(config: RunConfig) -> tuple[int | None, str]:
     """Return how many bytes a run may take in all, None if that is not known, and whose limit it is."""
     if config.memory is not None:
@@ -108,6 +135,25 @@ def room(config: RunConfig) -> tuple[int | None, str]:
     return free + min(resident_memory(), PROGRAM), f"{amount(free)} are free"
 
 
+def room_on_gpu(config: RunConfig) -> tuple[int, str]:
+    """Return how many bytes of the GPU's memory a run may take, and whose limit it is."""
+    if config.memory is not None:
+        return config.memory, f"--memory allows {amount(config.memory)} on the GPU"
+    free, total = gpu_memory()
+    return free, f"{amount(free)} of the GPU's {amount(total)} are free"
+
+
+def fitting_on_gpu(config: RunConfig, picture: Size) -> str:
+    """Return what would fit where the GPU's memory has run out in spite of the estimate, as a hint.
+
+    It is the size that needs four fifths of what this run was estimated to, or of what is free.
+    """
+    sizes = picture, [picture]
+    limit = min(estimate_gpu(config, *sizes).bytes, gpu_memory()[0]) * 4 // 5
+    size = largest_size(config, *sizes, limit, estimate_gpu)
+    return f"--size {size} should fit" if size else "--device cpu may have more memory"
+
+
 def amount(number: int) -> str:
     """Return bytes in words; a GB is 1024^3 of them, as for `--memory`."""
     if number < 2**30:
@@ -115,14 +161,20 @@ def amount(number: int) -> str:
     return f"{number / 2**30:.1f} GB" if number < 100 * 2**30 else f"{number / 2**30:.0f} GB"
 
 
-def _advice(config: RunConfig, sizes: tuple[Size, list[Size]], needed: Estimate, limit: int) -> Iterator[str]:
+def _advice(
+    config: RunConfig,
+    sizes: tuple[Size, list[Size]],
+    needed: Estimate,
+    limit: int,
+    estimated: Estimated,
+) -> Iterator[str]:
     """Yield what would fit, then what needs a good deal less."""
-    size = largest_size(config, *sizes, limit) if config.size_rule != "original" else 0
+    size = largest_size(config, *sizes, limit, estimated) if config.size_rule != "original" else 0
     fitting = [f"--size {size}"] if size else []
     less = []
     for option, changed in _alternatives(config):
         try:
-            found = estimate(changed, *sizes).bytes
+            found = estimated(changed, *sizes).bytes
         except NstError:  # layers or weights that were asked for are another network's
             continue
         if found <= limit:
