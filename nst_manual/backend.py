@@ -1,4 +1,4 @@
-"""Where arrays live and how many threads work on them; the only file that imports CuPy.
+"""Where arrays live; the only file that imports CuPy.
 
 On the GPU nothing waits that need not: a number made of an array stays there as an array of no dimensions,
 and `numbers` brings over several of them at once.
@@ -6,16 +6,11 @@ and `numbers` brings over several of them at once.
 
 from __future__ import annotations
 
-import collections
-import contextlib
-import contextvars
 import functools
 import math
-import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from importlib import resources
 from types import ModuleType
 from typing import Any
@@ -27,6 +22,8 @@ from nst_manual.errors import UsageError
 INSTALL = "pip install 'nst-manual[cuda12]' or 'nst-manual[cuda13]', by the CUDA version that the driver has"
 # Threads of a block of our kernels.
 BLOCK = 256
+# More than enough blocks for any GPU.
+MOST_ROWS = 1024
 
 
 def array_module(*arrays: Any) -> ModuleType:
@@ -76,6 +73,16 @@ def numbers(values: Iterable[Any]) -> list[float]:
     together = xp.concatenate([value.reshape(1).astype(xp.float64, copy=False) for value in there])
     found = iter(to_host(together).tolist())
     return [next(found) if on_gpu(value) else float(value) for value in values]
+
+
+def in_rows(array: Any) -> Any:
+    """Return an array on a GPU as (rows, columns), with as many rows as divide its size, up to MOST_ROWS.
+
+    CuPy gives each number of a sum to one block of threads. So what is to become one number is summed by rows
+    first: `in_rows(x).sum(axis=1).sum()`.
+    """
+    rows = next((rows for rows in range(MOST_ROWS, 1, -1) if array.size % rows == 0), 1)
+    return array.reshape(rows, -1) if array.size else array.reshape(1, 0)
 
 
 # -- the GPU -------------------------------------------------------------------------------------------------
@@ -224,8 +231,8 @@ def _leading(array: Any) -> tuple[bool, int]:
 def gpu_functions(name: str, **defines: int | str) -> Callable[[str], Callable[..., None]]:
     """Return the functions of `kernels/cuda/NAME.cu`, compiled with some names defined.
 
-    They are asked for by name, and called with a number of threads, then with arrays and NumPy's numbers of the
-    very types that are declared.
+    They are asked for by name, and called with a number of threads, then with arrays and NumPy's numbers of
+    the very types that are declared.
     """
     folder = resources.files("nst_manual.kernels.cuda")
     text = "".join(folder.joinpath(f"{part}.cu").read_text(encoding="utf-8") for part in ("common", name))
@@ -257,80 +264,7 @@ def reduction(in_params: str, out_params: str, *expressions: str) -> Any:
     return _cupy().ReductionKernel(in_params, out_params, *expressions, f"nst_{name}")
 
 
-# -- threads -------------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def available_cpus() -> int:
-    """Return how many processors this process may use: affinity and cgroup quota count."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
-            quota, period = file.read().split()
-        if quota != "max":
-            count = min(count, max(1, -(-int(quota) // int(period))))  # rounded up
-    return count
-
-
-@contextlib.contextmanager
-def thread_limit(threads: int | None) -> Iterator[None]:
-    """Set the number of threads of `parallel` inside the context; None takes the processors of the process.
-
-    The BLAS library is kept to one thread meanwhile: its own threads wait for one another by spinning, and
-    where another program wants the processor too, that costs more than they gain (measured: ten times more).
-    """
-    before, _pool.threads = _pool.threads, threads
-    _blas.cache_clear()  # SciPy brings a BLAS library of its own, and may have come since
-    with _blas().limit(limits=1):
-        try:
-            yield
-        finally:
-            _pool.threads = before
-
-
-def parallel(function: Callable[..., Any], items: Iterable[tuple]) -> None:
-    """Call function(*item) for all items, on several threads where that is allowed.
-
-    For work that spends its time in NumPy, which lets go of the interpreter's lock, and whose parts write to
-    places of their own. How the work is cut into items must not depend on the number of threads: then neither
-    do the results.
-    """
-    items = list(items)
-    threads = min(_pool.threads or available_cpus(), len(items))
-    with _blas().limit(limits=1):
-        if threads < 2:
-            for item in items:
-                function(*item)
-        else:
-            # Each thread takes the next item when it is done with one, this one too: a thread that wakes up
-            # late (a tenth of a millisecond is usual) finds less to do. A context each, since NumPy keeps
-            # there what it does about overflow.
-            left = collections.deque(items)
-            executor = _pool.get(threads - 1)
-            jobs = [
-                executor.submit(contextvars.copy_context().run, _work, function, left)
-                for _ in range(threads - 1)
-            ]
-            try:
-                _work(function, left)
-            finally:
-                errors = [job.exception() for job in jobs if not job.cancel()]
-            for error in filter(None, errors):
-                raise error
-
-
-def _work(function: Callable[..., Any], left: collections.deque) -> None:
-    """Call function(*item) until no item is left; after an error the other threads find none."""
-    try:
-        while True:
-            try:
-                item = left.popleft()
-            except IndexError:
-                return
-            function(*item)
-    except BaseException:
-        left.clear()
-        raise
+# -- memory to work in ---------------------------------------------------------------------------------------
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any, like: Any = None) -> Any:
@@ -368,38 +302,3 @@ class _Scratch(threading.local):
 
 
 _scratch = _Scratch()
-
-
-class _Pool:
-    """The worker threads, kept from call to call."""
-
-    def __init__(self) -> None:
-        self.threads: int | None = None
-        self.executor: ThreadPoolExecutor | None = None
-        self.size = 0
-
-    def get(self, threads: int) -> ThreadPoolExecutor:
-        """Return an executor with that many threads."""
-        if self.executor is None or self.size != threads:
-            if self.executor is not None:
-                self.executor.shutdown(wait=False)
-            self.executor, self.size = ThreadPoolExecutor(threads, "nst_manual"), threads
-        return self.executor
-
-
-_pool = _Pool()
-
-
-@functools.cache
-def _blas() -> Any:
-    """Return the control of the BLAS threads; looking for the library takes milliseconds, so once."""
-    try:
-        from threadpoolctl import ThreadpoolController
-    except ImportError:  # a plain copy of the files, on a machine for GPUs
-        return _NoControl()
-    return ThreadpoolController().select(user_api="blas")
-
-
-class _NoControl:
-    def limit(self, limits: int) -> contextlib.AbstractContextManager:
-        return contextlib.nullcontext()

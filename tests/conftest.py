@@ -6,6 +6,11 @@ from pathlib import Path
 
 from hypothesis import settings
 
+# Tests run two at a time (`pytest -n 2`). Each with as many threads of OpenMP as there are processors, those
+# of PyTorch would wait for one another by spinning. Set before any library is loaded.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Programs that tests start import the same checkout as the tests, installed or not.
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from nst_manual.backend import array_module, available_cpus, parallel, scratch, thread_limit
+from nst_manual.backend import array_module, scratch
 from nst_manual.kernels import conv_matmul, conv_planes, gram
 from nst_manual.kernels.conv_winograd import winograd, winograd6
+from nst_manual.threads import available_cpus, parallel, thread_limit
 
 
 def blas_threads() -> list[int]:

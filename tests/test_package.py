@@ -15,7 +15,7 @@ PACKAGE = ROOT / "nst_manual"
 
 # Each may import from those before it and from its own group, never from those behind it.
 ORDER = [
-    {"errors", "backend", "machine"},
+    {"errors", "backend", "machine", "threads"},
     {"options", "atomic"},
     {"images", "nets", "samples"},
     {"presets", "config"},

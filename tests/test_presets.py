@@ -17,10 +17,10 @@ import pytest
 from smooth_pictures import random_start, smooth_picture
 
 from nst_manual import Objective
-from nst_manual.backend import thread_limit
 from nst_manual.errors import UsageError
 from nst_manual.presets import PRESETS, get_preset
 from nst_manual.store import load_weights
+from nst_manual.threads import thread_limit
 
 torch = pytest.importorskip("torch", reason="presets restated in PyTorch: pip install torch==2.13.0")
 F = torch.nn.functional

@@ -23,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from nst_manual.backend import available_cpus, parallel, thread_limit
 from nst_manual.bench.compare import PAUSE
 from nst_manual.config import objective_config
 from nst_manual.errors import NstError
@@ -32,6 +31,7 @@ from nst_manual.nets import get_network
 from nst_manual.nets.geometry import Layer, layers
 from nst_manual.nets.rows import Conv
 from nst_manual.options import image_size
+from nst_manual.threads import available_cpus, parallel, thread_limit
 
 ALGORITHMS = algorithms_on("cpu")
 

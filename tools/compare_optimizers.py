@@ -17,12 +17,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from nst_manual.backend import thread_limit
 from nst_manual.config import RunConfig, run_config
 from nst_manual.errors import DivergedError
 from nst_manual.optim import LBFGS, Optimizer, ScipyLBFGS
 from nst_manual.run.job import prepare
 from nst_manual.samples import CONTENT, STYLES, sample_path
+from nst_manual.threads import thread_limit
 
 PAINTINGS = STYLES[:3]
 

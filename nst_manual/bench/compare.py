@@ -63,9 +63,9 @@ class Measured:
 def compare(settings: Settings) -> dict[str, Any]:
     """Return the report: `network`, `size`, `ours`, and with variants `torch`, `ratio` and `variants`.
 
-    Seconds are medians, memory is the peak resident memory of a process in MiB; ratios are PyTorch's number
-    divided by ours. Where other programs want the processors too, the medians say more of them than of the
-    subjects: `least_seconds` and `ratio_of_least` then say more.
+    Seconds are medians, memory is the peak resident memory of a process in MiB, or on a GPU what it has taken
+    there for arrays; ratios are PyTorch's number divided by ours. Where other programs want the processors
+    too, the medians say more of them than of the subjects; `least_seconds`, `ratio_of_least` then say more.
     `loss_difference` is relative to our loss; of whole runs, it is that of their first evaluations.
     """
     with ExitStack() as stack:
@@ -95,7 +95,9 @@ def compare(settings: Settings) -> dict[str, Any]:
 
 
 def _idle(settings: Settings, variant: str | None) -> float | None:
-    """Return the memory of a process that has only started."""
+    """Return the memory of a process that has only started; on a GPU it has none for arrays."""
+    if settings.config.device == "cuda":
+        return 0.0
     with Worker("idle", settings.job("idle", variant)) as worker:
         return worker.peak_mb
 
@@ -121,6 +123,9 @@ def _report(
         "end_to_end": settings.iterations is not None,
         "versions": versions("numpy", *(["torch"] if theirs else [])),
         "cpu": cpu_model(),
+        "device": settings.config.device,
+        "device_name": about["device_note"] if settings.config.device == "cuda" else cpu_model(),
+        "tf32": settings.config.tf32,
     }
     if not theirs:
         return report

@@ -35,15 +35,23 @@ class Timed:
             self.first_loss = float(loss)
         return loss, gradient
 
+    def measured(self, image: Any, measures: Any) -> Any:
+        """Return loss, gradient and measures: what a run on a GPU calls in place of the objective itself."""
+        self.evaluations += 1
+        loss, gradient, values = self.timed(self.objective.measured, image, measures)
+        if self.first_loss is None:
+            self.first_loss = float(loss)
+        return loss, gradient, values
+
     def measure(self, image: Any) -> Any:
         """Return the loss; its time counts, the evaluation does not."""
         return self.timed(self.objective.measure, image)
 
-    def timed(self, function: Any, image: Any) -> Any:
-        """Return function(image), and count its seconds."""
+    def timed(self, function: Any, *arguments: Any) -> Any:
+        """Return function(*arguments), and count its seconds."""
         began = time.perf_counter()
         try:
-            return function(image)
+            return function(*arguments)
         finally:
             self.seconds += time.perf_counter() - began
 
@@ -91,7 +99,7 @@ def torch_run(objective: Any, config: RunConfig, iterations: int) -> dict:
     The loss behind the last step is measured at the end, as in our runs.
     """
     torch = import_torch()
-    mean = (objective.network.shift / objective.network.factor).flatten().numpy()
+    mean = (objective.network.shift / objective.network.factor).flatten().cpu().numpy()
     start = _start(objective.content, config, mean[::-1] if objective.network.reverse else mean)
     with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "log.jsonl", "w") as log:
         x = objective.tensor(start[None])

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nst_manual.backend import available_cpus
 from nst_manual.config import RunConfig
 from nst_manual.errors import UsageError, unknown_name
+from nst_manual.threads import available_cpus
 
 DEFAULT_VARIANT = "nchw"
 # the names of nst_manual.check.torch_objective.VARIANTS, which imports NumPy
 VARIANTS = ("nchw", "inplace", "channels-last", "compile", "bfloat16")
+
+# Evaluations in a row that count as one turn on a GPU, where one takes milliseconds. Each fetches its loss,
+# as an optimiser does, and so waits for the GPU.
+GPU_EVALUATIONS = 20
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Settings:
     Attributes
     ----------
     config : RunConfig
-        Network, weights, losses, threads and dtype; its `size` is not used.
+        Network, weights, losses, threads, dtype and device ("cpu" or "cuda", no "auto"); its `size` is not
+        used.
     size : (int, int)
         Height and width.
     variants : sequence of str

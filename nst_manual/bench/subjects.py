@@ -1,7 +1,8 @@
 """What a worker measures: our objective, PyTorch's, and processes that have only started.
 
 Each has `evaluate()`, one evaluation of loss and gradient, and `run(iterations)`, a whole run; both return
-what goes into the answer to the parent.
+what goes into the answer to the parent. `peak_mb()` is the memory that it has needed so far: of the process,
+or of the GPU for arrays.
 """
 
 from __future__ import annotations
@@ -11,12 +12,48 @@ from typing import Any
 
 import numpy as np
 
+from nst_manual.backend import gpu_bytes_taken, wait_for_gpu
+from nst_manual.bench.settings import GPU_EVALUATIONS
 from nst_manual.config import RunConfig, run_config
+from nst_manual.machine import MEBIBYTE, peak_memory
+from nst_manual.threads import thread_limit
 
 Job = dict[str, Any]
 
 
-class Idle:
+class Subject:
+    """What all subjects share."""
+
+    config: RunConfig
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it computes on a GPU."""
+        return self.config.device == "cuda"
+
+    def evaluate(self) -> dict:
+        """Return seconds and loss of one evaluation; on a GPU the average seconds of several in a row."""
+        times = GPU_EVALUATIONS if self.on_gpu else 1
+        self.wait()
+        began = time.perf_counter()
+        for _ in range(times):
+            loss = self.loss()
+        self.wait()
+        return {"seconds": (time.perf_counter() - began) / times, "loss": loss}
+
+    def loss(self) -> float:
+        """Evaluate loss and gradient once; return the loss."""
+        raise NotImplementedError
+
+    def wait(self) -> None:
+        """Wait until all work is done that was given to a GPU."""
+
+    def peak_mb(self) -> float | None:
+        """Return the peak resident memory of this process, MiB."""
+        return peak_memory()
+
+
+class Idle(Subject):
     """An interpreter with NumPy, or with PyTorch: the memory that a process needs before it does anything."""
 
     def __init__(self, job: Job) -> None:
@@ -30,7 +67,7 @@ class Idle:
         return {}
 
 
-class Ours:
+class Ours(Subject):
     """`nst_manual.Objective`."""
 
     def __init__(self, job: Job) -> None:
@@ -38,21 +75,31 @@ class Ours:
 
         self.config, content, style = _job(job)
         self.objective = Objective(content, [style], config=self.config)
-        self.image = _image(self.objective.content, self.config)
+        self.image = self.objective.place(_image(self.objective.content, self.config))
 
     def about(self) -> dict:
-        """Return which weights and which algorithm each convolution has."""
+        """Return which weights and which algorithm each convolution has, and where it computes."""
         found = self.objective
-        return {"note": found.note, "algorithm": found.algorithms, "size": found.shape[1:3]}
+        about = {"note": found.note, "algorithm": found.algorithms, "size": found.shape[1:3]}
+        return about | {"device_note": found.device_note}
 
     def evaluate(self) -> dict:
-        """Return seconds and loss of one evaluation."""
-        from nst_manual.backend import thread_limit
-
+        """Return seconds and loss of one evaluation, or the average of several."""
         with thread_limit(self.config.threads):
-            began = time.perf_counter()
-            loss, _ = self.objective(self.image)
-            return {"seconds": time.perf_counter() - began, "loss": loss}
+            return super().evaluate()
+
+    def loss(self) -> float:
+        """Evaluate once. On a GPU image and gradient stay there."""
+        return self.objective(self.image)[0]
+
+    def wait(self) -> None:
+        """Wait for the GPU."""
+        if self.on_gpu:
+            wait_for_gpu()
+
+    def peak_mb(self) -> float | None:
+        """Return what this process has needed; on a GPU what it holds there for arrays, which it keeps."""
+        return gpu_bytes_taken() / MEBIBYTE if self.on_gpu else super().peak_mb()
 
     def run(self, iterations: int) -> dict:
         """Return seconds, evaluations and final loss of a whole run."""
@@ -61,7 +108,7 @@ class Ours:
         return our_run(self.objective, self.config, iterations)
 
 
-class Torch:
+class Torch(Subject):
     """`nst_manual.check.torch_objective.TorchObjective`."""
 
     def __init__(self, job: Job) -> None:
@@ -69,7 +116,8 @@ class Torch:
         from nst_manual.check.torch_objective import TorchObjective
 
         self.config, content, style = _job(job)
-        import_torch().set_num_threads(self.config.threads)
+        self.torch = import_torch()
+        self.torch.set_num_threads(self.config.threads)
         self.objective = TorchObjective(content, [style], variant=job["variant"], config=self.config)
         # a tensor from the start, as a program in PyTorch would have it: no conversion is charged to it
         self.image = self.objective.tensor(_image(self.objective.content, self.config))
@@ -78,12 +126,18 @@ class Torch:
         """Return which weights were taken."""
         return {"note": self.objective.network.note, "size": self.objective.shape[1:3]}
 
-    def evaluate(self) -> dict:
-        """Return seconds and loss of one evaluation."""
-        began = time.perf_counter()
-        loss, _ = self.objective.evaluate(self.image)
-        loss = loss.item()
-        return {"seconds": time.perf_counter() - began, "loss": loss}
+    def loss(self) -> float:
+        """Evaluate once."""
+        return self.objective.evaluate(self.image)[0].item()
+
+    def wait(self) -> None:
+        """Wait for the GPU."""
+        if self.on_gpu:
+            self.torch.cuda.synchronize()
+
+    def peak_mb(self) -> float | None:
+        """Return what this process has needed; on a GPU what its allocator has held there at most."""
+        return self.torch.cuda.max_memory_reserved() / MEBIBYTE if self.on_gpu else super().peak_mb()
 
     def run(self, iterations: int) -> dict:
         """Return seconds, evaluations and final loss of a whole run."""

@@ -44,7 +44,8 @@ def main() -> None:
                 answer = subject.evaluate()
         except NstError as error:
             answer = {"error": [type(error).__name__, *error.args]}
-        answers.write(json.dumps(answer | {"peak_mb": peak_memory()}) + "\n")
+        peak = peak_memory() if subject is None else subject.peak_mb()
+        answers.write(json.dumps(answer | {"peak_mb": peak}) + "\n")
         answers.flush()
 
 

@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import available_cpus
 from nst_manual.config import RunConfig, run_config
 from nst_manual.errors import ResourceError
 from nst_manual.machine import peak_memory
+from nst_manual.threads import available_cpus
 
 WARM_UPS, TURNS = 2, 5  # the first pass allocates, or compiles
 Pass = Callable[[], Any]
@@ -92,9 +92,9 @@ def main() -> None:
 
 def _ours(config: RunConfig, threads: int, image: np.ndarray, rng: Any) -> tuple[Pass, float | None]:
     """Return one pass of our network, and the memory of the imports."""
-    from nst_manual.backend import thread_limit
     from nst_manual.check.layers import build_ours
     from nst_manual.nn import fuse
+    from nst_manual.threads import thread_limit
 
     imported = peak_memory()
     network, _ = build_ours(config)

@@ -20,7 +20,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from nst_manual.backend import available_cpus, thread_limit
 from nst_manual.check.jax_network import JaxNetwork, import_jax, precision
 from nst_manual.check.torch_network import TorchNetwork, import_torch
 from nst_manual.config import ObjectiveConfig
@@ -29,6 +28,7 @@ from nst_manual.nets.rows import Concat as Join
 from nst_manual.nets.rows import Row, steps
 from nst_manual.nn import Concat, MaxPool2d, Module, ReLU, Sequential, build, configured_weights
 from nst_manual.store import default_network
+from nst_manual.threads import available_cpus, thread_limit
 
 PREPROCESS = "preprocess"
 Pullback = Callable[[np.ndarray], tuple[np.ndarray, ...]]

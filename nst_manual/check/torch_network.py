@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import nullcontext
 from typing import Any
 
@@ -23,13 +24,37 @@ def import_torch() -> Any:
     return torch
 
 
+def torch_device(name: str, tf32: bool = False) -> Any:
+    """Return PyTorch's device for "cpu", "cuda" or "auto"; raise `UsageError` where it has none.
+
+    For a GPU, the switches of the whole process are set: whether float32 products and convolutions may round
+    their factors to TF32, and that cuDNN tries its algorithms and keeps the fastest.
+    """
+    torch = import_torch()
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        if not torch.cuda.is_available():
+            raise UsageError("torch", "PyTorch finds no GPU", "install one that was built for CUDA")
+        set_switches(torch, tf32)
+    return torch.device(name)
+
+
+def set_switches(torch: Any, tf32: bool) -> None:
+    """Set what PyTorch does on a GPU."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of newer names, which older versions do not have
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = True
+
+
 class TorchNetwork:
     """A network up to the last of some layers.
 
     Parameters
     ----------
     config : ObjectiveConfig
-        Network, weights, seed, pooling, dtype, and the scale of pixels of its preset.
+        Network, weights, seed, pooling, dtype, device, and the scale of pixels of its preset.
     variant : str
         One of `nst_manual.check.torch_objective.VARIANTS`.
     layers : list of str
@@ -39,6 +64,8 @@ class TorchNetwork:
     ----------
     dtype : torch.dtype
         Of images and losses.
+    device : torch.device
+        Where all tensors live.
     note : str
         Which weights were taken.
     """
@@ -50,6 +77,7 @@ class TorchNetwork:
         self.in_place = variant == "inplace"
         self.reduced = torch.bfloat16 if variant == "bfloat16" else None
         self.dtype = getattr(torch, config.dtype)
+        self.device = torch_device(config.device, config.tf32)
         self.pooling = config.chosen("pooling")
         network = get_network(config.network or default_network()[0]).covering(layers)
         self.rows = network.rows
@@ -64,7 +92,8 @@ class TorchNetwork:
 
     def tensor(self, image: np.ndarray) -> Any:
         """Return an image (1, H, W, 3) as a tensor (1, 3, H, W) in the layout of the variant."""
-        x = self.torch.tensor(image, dtype=self.dtype).permute(0, 3, 1, 2)  # a copy, in channels-last order
+        x = self.torch.tensor(image, dtype=self.dtype, device=self.device)  # a copy
+        x = x.permute(0, 3, 1, 2)  # of channels last in memory
         return x if self.channels_last else x.contiguous()
 
     def preprocess(self, x: Any) -> Any:
@@ -82,7 +111,7 @@ class TorchNetwork:
             return self.apply(row, x, in_place=self.in_place and free)
 
         # one context for the whole pass; the losses are outside, in the precision of the image
-        with self.torch.autocast("cpu", self.reduced) if self.reduced else nullcontext():
+        with self.torch.autocast(self.device.type, self.reduced) if self.reduced else nullcontext():
             for row, y in rows.follow(self.rows, x, apply, lambda row, ends: self.join(ends)):
                 last = row, y
                 if row.name in self.layers:
@@ -130,8 +159,9 @@ class TorchNetwork:
         """
         torch = self.torch
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        w = torch.from_numpy(weight).permute(3, 2, 0, 1).to(self.reduced or self.dtype)
-        return w.contiguous(memory_format=layout), torch.from_numpy(bias).to(self.reduced or self.dtype)
+        dtype = self.reduced or self.dtype
+        w, b = (torch.from_numpy(array).to(self.device, dtype) for array in (weight, bias))
+        return w.permute(3, 2, 0, 1).contiguous(memory_format=layout), b
 
     def _by_channel(self, values: np.ndarray) -> Any:
-        return self.torch.tensor(values, dtype=self.dtype)[:, None, None]
+        return self.torch.tensor(values, dtype=self.dtype, device=self.device)[:, None, None]

@@ -30,7 +30,7 @@ VARIANTS = {
 
 
 class TorchObjective:
-    """Loss and gradient of an image, by PyTorch on the processor.
+    """Loss and gradient of an image, by PyTorch, where the option `device` says.
 
     Parameters
     ----------
@@ -53,7 +53,8 @@ class TorchObjective:
     Raises
     ------
     UsageError
-        PyTorch is not installed; unknown variant; "bfloat16" with dtype float64.
+        PyTorch is not installed, or finds no GPU for `device`; unknown variant; "bfloat16" with dtype
+        float64.
     ResourceError
         "compile", and the compiler does not work.
     """
@@ -100,7 +101,7 @@ class TorchObjective:
     def __call__(self, image: Any) -> tuple[float, np.ndarray]:
         """Return the loss, and its gradient with respect to the pixels; see `Objective.__call__`."""
         loss, dx = self.evaluate(self.tensor(image))
-        return loss.item(), np.ascontiguousarray(dx.permute(0, 2, 3, 1).numpy())
+        return loss.item(), np.ascontiguousarray(dx.permute(0, 2, 3, 1).cpu().numpy())
 
     def tensor(self, image: Any) -> Any:
         """Return an image (1, H, W, 3) as a leaf tensor (1, 3, H, W) in the layout of the variant."""

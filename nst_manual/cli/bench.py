@@ -14,6 +14,7 @@ from nst_manual.nets import NETWORKS
 FRAMEWORKS = ("torch",)
 DEFAULT_NETWORK = "vgg19"
 OPTIONS = ("pooling", "dtype", "algorithm", "plain", "preset", "content_layers", "style_layers", "threads")
+OPTIONS += ("device", "tf32")
 
 
 def add(app: typer.Typer) -> None:
@@ -72,7 +73,8 @@ def bench(
     """Measure an evaluation of loss and gradient: the median of several, and the peak memory.
 
     Each subject has a process of its own, and they take turns. For a network without installed weights,
-    random ones are taken, since the time does not depend on them.
+    random ones are taken, since the time does not depend on them. On a GPU (--device cuda) PyTorch computes
+    there too, with TF32 or without as --tf32 says.
     """
     options |= {"network": network, "weights": weights}
     settings = _settings(framework, size, repeat, variant or [], end_to_end, iterations, options)
@@ -117,10 +119,12 @@ def _settings(
         options | {"size": max(pixels)}
     )  # raises for an unknown network before it is looked for
     _expect_to_fit(config, pixels)
+    options["device"] = _device(config)
     if framework:
         _expect_torch()
     if config.weights is None and not _has_weights(config.network):
-        config = run_config(options | {"size": max(pixels), "weights": "random"})
+        options["weights"] = "random"
+    config = run_config(options | {"size": max(pixels)})
     return Settings(
         config,
         pixels,
@@ -138,6 +142,16 @@ def _expect_to_fit(config: RunConfig, size: tuple[int, int]) -> None:
 
     wanted = [*config.weighted_layers("content"), *config.weighted_layers("style")]
     layers(get_network(config.network).covering(wanted), size)
+
+
+def _device(config: RunConfig) -> str:
+    """Return "cpu" or "cuda"; raise `UsageError` where there is no GPU, before any process is started."""
+    from nst_manual.backend import open_device
+    from nst_manual.objective.network import check_device
+
+    device, _ = open_device(config.device)
+    check_device(config, device)
+    return device
 
 
 def _has_weights(network: str) -> bool:

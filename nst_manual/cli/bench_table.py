@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from nst_manual.bench.settings import GPU_EVALUATIONS
+
 # of a relative difference of the losses: above, these are two different functions
 SAME_LOSS = 1e-3
 # slowest turn / fastest turn of a subject, above which something else has run
@@ -17,7 +19,10 @@ def print_report(report: dict[str, Any]) -> None:
     from nst_manual.cli.console import stdout
 
     what = "a whole run" if report["end_to_end"] else "one evaluation of loss and gradient"
-    threads = f"{report['threads']} thread" + "s" * (report["threads"] > 1)
+    place = f"{report['threads']} thread" + "s" * (report["threads"] > 1)
+    if report["device"] == "cuda":
+        place = report["device_name"]
+    precision = report["dtype"] + " with TF32" * report["tf32"]
     height, width = report["size"]
     table = Table()
     headings = ["seconds", "least", "ratio", "peak memory", "above idle", "ratio", "loss"]
@@ -37,7 +42,7 @@ def print_report(report: dict[str, Any]) -> None:
         cells = _cells(found, ours, report["torch"]["idle_mb"], report["end_to_end"])
         table.add_row(f"torch {name}{best}", *cells)
     console = stdout()
-    title = f"{report['network']} at {height} x {width} pixels (height x width), {threads}, {report['dtype']}"
+    title = f"{report['network']} at {height} x {width} pixels (height x width), {place}, {precision}"
     console.print(f"{title}: {what}", soft_wrap=True)
     console.print(table)
     for line in [*_remarks(report), *failures]:
@@ -72,12 +77,18 @@ def _remarks(report: dict[str, Any]) -> list[str]:
     """Return the lines below the table."""
     algorithms = ", ".join(sorted(set(report["algorithm"].values()))) or "none"
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    idle = "idle is a process that has only imported its libraries."
+    if report["device"] == "cuda":
+        idle = "the GPU's that a process has taken for arrays, without those of CUDA and its libraries."
     lines = [
         f"{report['weights']}; preset {report['preset']}; convolutions by {algorithms}",
         f"{report['cpu']}; {versions}",
-        f"Seconds are the median of {report['repeat']}, taken in turn; memory is in MiB, idle is a process "
-        "that has only imported its libraries.",
+        f"Seconds are the median of {report['repeat']}, taken in turn; memory is in MiB, {idle}",
     ]
+    if report["device"] == "cuda" and not report["end_to_end"]:
+        lines.append(
+            f"A turn is the average of {GPU_EVALUATIONS} evaluations in a row, each of which fetches its loss"
+        )
     if "torch" in report:
         lines.append("Ratios are PyTorch's number divided by ours.")
     subjects = [

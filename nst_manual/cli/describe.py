@@ -31,6 +31,10 @@ def describe(
         str | None,
         typer.Option(metavar="LAYER", help="Leave out what follows this layer.", show_default=False),
     ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="What runs a layer on cpu or cuda, which need not be here.")
+    ] = "cpu",
+    tf32: Annotated[bool, typer.Option("--tf32", help="With --device cuda: what runs it in TF32.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Print a network's layers: shapes, parameters, costs, receptive fields, places for losses.
@@ -38,10 +42,15 @@ def describe(
     At another size than the network was made for, fully connected layers that fit that size alone are left
     out.
     """
+    from nst_manual.errors import UsageError
     from nst_manual.nets import get_network
     from nst_manual.nets.geometry import layers
     from nst_manual.nn import runs_as
 
+    if device not in ("cpu", "cuda"):
+        raise UsageError("--device", f"expected cpu or cuda, got {device!r}")
+    if tf32 and device == "cpu":
+        raise UsageError("--tf32", "has a meaning only with --device cuda")
     found = get_network(network)
     if upto is not None:
         found = found.upto(upto)
@@ -49,7 +58,7 @@ def describe(
     if found.fixed_size and pixels not in (None, (found.input_size, found.input_size)):
         found = found.without_top()
     described = layers(found, pixels)
-    runs = runs_as(found, (1, *described[0].input_shape))
+    runs = runs_as(found, (1, *described[0].input_shape), device=device, tf32=tf32)
     places = set(found.without_top().names)  # losses stand in front of the classifier
     rows = [
         _row(layer) | {"losses": layer.name in places, "runs_as": runs.get(layer.name, "")}

@@ -121,10 +121,10 @@ def evaluations_a_second(config: RunConfig, size: tuple[int, int]) -> float | No
     """
     import numpy as np
 
-    from nst_manual.backend import thread_limit
     from nst_manual.config import objective_config
     from nst_manual.errors import NstError
     from nst_manual.objective import Objective
+    from nst_manual.threads import thread_limit
 
     noise = np.random.default_rng(0).integers(0, 256, (SMALL, SMALL, 3), dtype=np.uint8)
     values = {name: getattr(config, name) for name in OF_THE_NETWORK}

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from nst_manual.backend import on_gpu, parallel
+from nst_manual.backend import on_gpu
 from nst_manual.kernels.rows import band_slices
+from nst_manual.threads import parallel
 
 
 def bands(like: Any, height: int, rows: int, gpu_rows: int | None = None) -> list[slice]:

@@ -18,8 +18,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nst_manual.backend import array_module, parallel
+from nst_manual.backend import array_module
 from nst_manual.kernels.window import Pair, crop, group_slices, output_shape, pad, position
+from nst_manual.threads import parallel
 
 # Columns of one band. Measured on VGG layers: the product slows down below 1 MB, the copies above 4 MB.
 BAND_BYTES = 2**21

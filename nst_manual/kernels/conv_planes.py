@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import array_module, parallel, scratch
+from nst_manual.backend import array_module, scratch
 from nst_manual.kernels import conv_matmul
 from nst_manual.kernels.rows import Sink, Source, forward_arrays, input_gradient_arrays, padded_rows
 from nst_manual.kernels.window import Pair, output_shape
+from nst_manual.threads import parallel
 
 BAND_BYTES = 2**20
 

@@ -39,7 +39,7 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import array_module, parallel, scratch
+from nst_manual.backend import array_module, scratch
 from nst_manual.kernels import conv_matmul
 from nst_manual.kernels.rows import (
     Sink,
@@ -59,6 +59,7 @@ from nst_manual.kernels.winograd_transforms import (
     transform_input,
     transform_output,
 )
+from nst_manual.threads import parallel
 
 # Numbers of the kernels that are transformed at a time.
 KERNEL_CHUNK = 2**14

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from nst_manual.backend import array_module, on_gpu, parallel, product, scratch
+from nst_manual.backend import array_module, on_gpu, product, scratch
 from nst_manual.kernels.rows import band_slices
+from nst_manual.threads import parallel
 
 BANDS = 8
 # Positions of a band on the way back, at most: its products stay in the cache until they are added.

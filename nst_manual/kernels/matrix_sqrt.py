@@ -29,10 +29,11 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import array_module, on_gpu, parallel
+from nst_manual.backend import array_module, on_gpu
 from nst_manual.errors import ShapeError
 from nst_manual.kernels.cuda import square_root
 from nst_manual.kernels.rows import band_slices
+from nst_manual.threads import parallel
 
 STEPS = 120
 # A residual below which the iteration converges quadratically, and needs no scaling.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nst_manual.backend import array_module
+from nst_manual.backend import array_module, in_rows, on_gpu
+from nst_manual.kernels.cuda import pointwise, sums
 from nst_manual.nn.module import Module
 
 # neural-style's, beside the L1 norm of a gradient: where all of it is 0, it stays 0.
@@ -64,12 +65,16 @@ class LossModule(Module):
         own = self.buffer("own_gradient", x.shape, dx.dtype, dx)
         own[...] = 0
         self.add_gradient(x, own)
+        if on_gpu(own):
+            factor = self.weight / (sums.absolute(own) + self.weight * SMALLEST_NORM)
+            pointwise.add_multiple(own, factor, out=dx)
+            return
         norm = float(abs(own).sum(dtype="float64"))  # weight |g|_1
         own *= own.dtype.type(self.weight / (norm + self.weight * SMALLEST_NORM))
         dx += own
 
-    def measure(self, x: Any) -> float:
-        """Return the loss of x."""
+    def measure(self, x: Any) -> Any:
+        """Return the loss of x: a number as `total` makes it."""
         raise NotImplementedError(f"{type(self).__name__} has no measure(x)")
 
     def add_gradient(self, x: Any, dx: Any) -> None:
@@ -82,8 +87,14 @@ class LossModule(Module):
 
 
 def total(x: Any) -> Any:
-    """Return the sum of an array as a number, added up in double precision whatever the array's own."""
+    """Return the sum of an array, added up in double precision whatever the array's own.
+
+    A Python number; on a GPU an array of no dimensions there, so that nothing waits for it: arithmetic goes
+    on with either, and `nst_manual.backend.numbers` brings all over in the end.
+    """
     xp = array_module(x)
+    if on_gpu(x):
+        return in_rows(x).sum(axis=1, dtype=xp.float64).sum()
     if x.dtype.kind == "c":
         return complex(x.sum(dtype=xp.complex128))
     return float(x.sum(dtype=xp.float64))

@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import array_module, parallel, scratch
+from nst_manual.backend import array_module, on_gpu, scratch
 from nst_manual.errors import unknown_name
+from nst_manual.kernels.cuda import pointwise, sums
 from nst_manual.kernels.rows import band_slices
 from nst_manual.losses.base import LossModule, total
+from nst_manual.threads import parallel
 
 FORMS = ("sum", "mean")
 BAND_VALUES = 2**17
@@ -52,6 +54,8 @@ class ContentLoss(LossModule):
         """Return the loss."""
         if x.shape != self.target.shape:
             raise self.shape_error("input", f"expected the target's shape {self.target.shape}, got {x.shape}")
+        if on_gpu(x):
+            return self.coefficient * sums.squared_difference(x, self.target)
         parts = [0.0] * len(self._bands(x))
 
         def band(index: int, rows: slice) -> None:
@@ -64,6 +68,9 @@ class ContentLoss(LossModule):
 
     def add_gradient(self, x: Any, dx: Any) -> None:
         """Add 2 coefficient (F - P)."""
+        if on_gpu(x):
+            pointwise.add_difference(x, self.target, 2 * self.coefficient, out=dx)
+            return
 
         def band(rows: slice) -> None:
             difference = self._difference(x, rows)
@@ -79,7 +86,7 @@ class ContentLoss(LossModule):
     def _difference(self, x: Any, rows: slice) -> Any:
         """Return F - P of some rows, in scratch memory."""
         part = x[:, rows]
-        difference = scratch("content difference", part.shape, np.result_type(x, self.target), x)
+        difference = scratch("content difference", part.shape, np.result_type(x.dtype, self.target.dtype), x)
         return array_module(x).subtract(part, self.target[:, rows], out=difference)
 
     def describe(self) -> str:

@@ -19,12 +19,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from nst_manual.backend import array_module, parallel, scratch
+from nst_manual.backend import array_module, beside, on_gpu, scratch
 from nst_manual.errors import UsageError, unknown_name
+from nst_manual.kernels import gram as kernel
 from nst_manual.kernels.gram import BACKWARD_POSITIONS, BANDS
 from nst_manual.kernels.rows import band_slices
 from nst_manual.losses.base import total
 from nst_manual.losses.style import FORMS, StyleLoss
+from nst_manual.threads import parallel
 
 
 def guided_gram(x: Any, guide: Any, form: str = "paper") -> Any:
@@ -43,7 +45,7 @@ def guided_gram(x: Any, guide: Any, form: str = "paper") -> Any:
     UsageError
         An unknown form; a mask that is 0 everywhere, negative somewhere or not finite.
     """
-    return _sums(x, normalised(guide)) / _divisor(x.shape[3], form)
+    return _sums(x, beside(normalised(guide), x)) / _divisor(x.shape[3], form)
 
 
 def normalised(guide: Any) -> Any:
@@ -90,7 +92,7 @@ class GuidedStyleLoss(StyleLoss):
 
     def __init__(self, target: Any, guide: Any, weight: float = 1.0, form: str = "paper") -> None:
         super().__init__(target, weight, form)
-        self.guide = normalised(guide)
+        self.guide = beside(normalised(guide), target)
 
     def measure(self, x: Any) -> float:
         """Return the loss; keep G - A."""
@@ -107,6 +109,9 @@ class GuidedStyleLoss(StyleLoss):
         both = self.difference + self.difference.transpose(0, 2, 1)
         both *= both.real.dtype.type(2 * self.coefficient / _divisor(x.shape[3], self.form))
         squares = (self.guide**2).astype(x.real.dtype)[..., None]  # (H, W, 1)
+        if on_gpu(x):
+            kernel.add_product(x * squares, both, out=dx)
+            return
 
         def band(rows: slice) -> None:
             part = x[:, rows]
@@ -132,6 +137,8 @@ def _sums(x: Any, guide: Any) -> Any:
     """Return S (N, C, C) for x (N, H, W, C) and a normalised mask; bands are added in order."""
     xp = array_module(x)
     guide = guide.astype(x.real.dtype)[..., None]  # (H, W, 1)
+    if on_gpu(x):
+        return kernel.forward(x * guide)
     bands = _bands(guide, max(1, -(-x.shape[1] // BANDS)))
     parts = xp.empty((len(bands), x.shape[0], x.shape[3], x.shape[3]), x.dtype)
 

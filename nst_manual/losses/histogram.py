@@ -21,11 +21,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nst_manual.backend import array_module, parallel
+from nst_manual.backend import array_module, on_gpu
 from nst_manual.errors import ShapeError, UsageError
 from nst_manual.kernels import transport
+from nst_manual.kernels.cuda import pointwise
 from nst_manual.kernels.rows import band_slices
 from nst_manual.losses.base import LossModule, total
+from nst_manual.threads import parallel
 
 QUANTILES = 16384
 # Positions of a band, in which rows of channels are turned into rows of positions and back.
@@ -86,13 +88,19 @@ class HistogramLoss(LossModule):
             positions = slice(rows.start * width, rows.stop * width)
             displacement[n, :, positions] = x[n, rows].reshape(-1, channels).T
 
-        parallel(turn, self._bands(x))
+        if on_gpu(x):
+            displacement[...] = x.reshape(shape[0], shape[2], channels).transpose(0, 2, 1)
+        else:
+            parallel(turn, self._bands(x))
         cost = sum(total(transport.forward(part, self.target, out=part)[0]) for part in displacement)
         return self.weight / (shape[1] * shape[2]) * cost
 
     def add_gradient(self, x: Any, dx: Any) -> None:
         """Add 2 weight / (M C) (F - R(F))."""
         factor = x.dtype.type(2 * self.weight / self.displacement[0].size)
+        if on_gpu(x):
+            pointwise.add_multiple(transport.by_positions(self.displacement, x.shape), factor, out=dx)
+            return
         width = x.shape[2]
 
         def turn(n: int, rows: slice) -> None:

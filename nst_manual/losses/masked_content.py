@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from nst_manual.backend import array_module, parallel
+from nst_manual.backend import array_module, beside, on_gpu
 from nst_manual.errors import UsageError
+from nst_manual.kernels.cuda import pointwise, sums
 from nst_manual.losses.base import total
 from nst_manual.losses.content import ContentLoss
+from nst_manual.threads import parallel
 
 
 class MaskedContentLoss(ContentLoss):
@@ -42,17 +44,21 @@ class MaskedContentLoss(ContentLoss):
     def __init__(self, target: Any, mask: Any, weight: float = 1.0, form: str = "sum") -> None:
         super().__init__(target, weight, form)
         xp = array_module(mask)
-        self.mask = xp.asarray(mask).astype(target.real.dtype)
-        if self.mask.shape != target.shape[1:3]:
-            cause = f"expected the {target.shape[1:3]} positions of the target, got shape {self.mask.shape}"
+        mask = xp.asarray(mask).astype(target.real.dtype)
+        if mask.shape != target.shape[1:3]:
+            cause = f"expected the {target.shape[1:3]} positions of the target, got shape {mask.shape}"
             raise UsageError("mask", cause)
-        if not bool(xp.isfinite(self.mask).all() and (self.mask >= 0).all()):
+        if not bool(xp.isfinite(mask).all() and (mask >= 0).all()):
             raise UsageError("mask", "expected finite values of at least 0")
+        self.mask = beside(mask, target)
 
     def measure(self, x: Any) -> float:
         """Return the loss."""
         if x.shape != self.target.shape:
             raise self.shape_error("input", f"expected the target's shape {self.target.shape}, got {x.shape}")
+        if on_gpu(x):
+            squares = sums.weighted_squared_difference(x, self.target, self.mask[:, :, None])
+            return self.coefficient * squares
         bands = self._bands(x)
         parts = [0.0] * len(bands)
 
@@ -67,6 +73,10 @@ class MaskedContentLoss(ContentLoss):
 
     def add_gradient(self, x: Any, dx: Any) -> None:
         """Add 2 coefficient m (F - P)."""
+        if on_gpu(x):
+            pulled = x, self.target, self.mask[:, :, None]
+            pointwise.add_weighted_difference(*pulled, 2 * self.coefficient, out=dx)
+            return
 
         def band(rows: slice) -> None:
             difference = self._difference(x, rows)

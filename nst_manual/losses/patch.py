@@ -33,8 +33,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from nst_manual.backend import array_module, parallel, scratch
+import numpy as np
+
+from nst_manual.backend import array_module, numbers, on_gpu, scratch
 from nst_manual.errors import ShapeError, UsageError, unknown_name
+from nst_manual.kernels.bands import bands, run
 from nst_manual.kernels.rows import band_slices
 from nst_manual.losses.base import LossModule, total
 
@@ -42,6 +45,7 @@ FORMS = ("correlation", "distance")
 SIDE = 3  # of a patch
 OFFSETS = tuple((h, w) for h in range(SIDE) for w in range(SIDE))
 TILE_VALUES = 2**22
+GPU_TILE_VALUES = 2**25
 BAND_VALUES = 2**17
 
 
@@ -51,7 +55,8 @@ class PatchLoss(LossModule):
     Parameters
     ----------
     target : tuple of array (P,), array (1, A, B, C), ...
-        `target_of` the painting's features at this layer: the paintings' shares, and the features of each.
+        `target_of` the painting's features at this layer: the paintings' shares, in main memory, and the
+        features of each.
     weight : float
     form : str
         "correlation" or "distance": what resemblance is.
@@ -77,7 +82,8 @@ class PatchLoss(LossModule):
         for name, number in (("stride", stride), ("target_stride", target_stride)):
             if number < 1:
                 raise UsageError(f"patch {name}", f"expected at least 1, got {number}")
-        self.shares, *paintings = target
+        shares, *paintings = target
+        self.shares = numbers(shares)
         if len(self.shares) != len(paintings) or not paintings:
             raise self.shape_error("target", f"{len(self.shares)} shares of {len(paintings)} paintings")
         for features in paintings:
@@ -89,14 +95,13 @@ class PatchLoss(LossModule):
     def target_of(features: Any) -> tuple:
         """Return shares (1,), which is 1, and a copy of the features (1, H, W, C)."""
         _expect_features("patch target", features)
-        return array_module(features).ones(1), features.copy()
+        return np.ones(1), features.copy()
 
     @staticmethod
     def blend(targets: Sequence[tuple], shares: Sequence[float]) -> tuple:
         """Return all paintings, with their shares."""
         pairs = list(zip(targets, shares, strict=True))
-        xp = array_module(targets[0][0])
-        weights = xp.concatenate([share * target[0] for target, share in pairs])
+        weights = np.concatenate([share * target[0] for target, share in pairs])
         return weights, *(features for target, _ in pairs for features in target[1:])
 
     def _terms(self, painting: Any) -> tuple[Any, Any]:
@@ -137,17 +142,17 @@ class PatchLoss(LossModule):
                         difference *= factor
                         dx[n][part] += difference
 
-        parallel(band, ((n, rows) for n in range(len(x)) for rows in self._bands(x, x.shape[1])))
+        run(band, ((n, rows) for n in range(len(x)) for rows in self._bands(x, x.shape[1])), x)
 
-    def _coefficient(self, x: Any, share: Any) -> float:
+    def _coefficient(self, x: Any, share: float) -> float:
         """Return the factor of the sum of squares for one painting."""
         rows, columns = ((side - SIDE) // self.stride + 1 for side in x.shape[1:3])
-        return self.weight * float(share) / (rows * columns * SIDE**2 * x.shape[3])
+        return self.weight * share / (rows * columns * SIDE**2 * x.shape[3])
 
     def _squares(self, image: Any, painting: Any, match: tuple) -> Any:
         """Return sum_i |P_i - Q_n(i)|^2."""
-        bands = self._bands(image[None], len(match[0]))
-        parts = [0.0] * len(bands)
+        slices = self._bands(image[None], len(match[0]))
+        parts = [0.0] * len(slices)
 
         def band(index: int, rows: slice) -> None:
             for offset in OFFSETS:
@@ -155,7 +160,7 @@ class PatchLoss(LossModule):
                 difference *= difference
                 parts[index] += total(difference)
 
-        parallel(band, enumerate(bands))
+        run(band, enumerate(slices), image)
         return sum(parts)
 
     def _difference(self, image: Any, painting: Any, match: tuple, offset: tuple, rows: slice) -> tuple:
@@ -166,7 +171,7 @@ class PatchLoss(LossModule):
         return (down, across), image[down, across] - painting[match[0][rows] + h, match[1][rows] + w]
 
     def _bands(self, x: Any, rows: int) -> list[slice]:
-        return band_slices(rows, max(1, BAND_VALUES // (x.shape[2] * x.shape[3])))
+        return bands(x, rows, max(1, BAND_VALUES // (x.shape[2] * x.shape[3])))
 
     def _match(self, image: Any, painting: Any, terms: tuple) -> tuple[Any, Any]:
         """Return row and column in the painting of n(i), both (rows, columns), for real (H, W, C)."""
@@ -174,7 +179,7 @@ class PatchLoss(LossModule):
         rows, columns = ((side - SIDE) // self.stride + 1 for side in image.shape[:2])
         found = xp.empty((rows, columns), int)
         # patches of a tile: about as many rows of products for the image as columns for the painting
-        side = math.isqrt(TILE_VALUES)
+        side = math.isqrt(GPU_TILE_VALUES if on_gpu(image) else TILE_VALUES)
         down = band_slices(rows, max(1, (side // image.shape[1] - SIDE) // self.stride + 1))
         per_tile = max(1, (side // painting.shape[1] - SIDE) // self.target_stride + 1)
         along = band_slices(terms[0].shape[0], per_tile)
@@ -193,7 +198,7 @@ class PatchLoss(LossModule):
                     best = xp.maximum(score, best)
             found[part] = nearest
 
-        parallel(band, ((part,) for part in down))
+        run(band, ((part,) for part in down), image)
         width = terms[0].shape[1]
         return found // width * self.target_stride, found % width * self.target_stride
 

@@ -24,11 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import array_module, parallel, scratch
+from nst_manual.backend import array_module, beside, on_gpu, product, scratch
 from nst_manual.errors import ShapeError, UsageError
+from nst_manual.kernels import gram as kernel
 from nst_manual.kernels import transport
 from nst_manual.kernels.rows import band_slices
 from nst_manual.losses.base import LossModule, total
+from nst_manual.threads import parallel
 
 QUANTILES = 16384
 # Positions of a band of products.
@@ -82,7 +84,7 @@ class SlicedWassersteinLoss(LossModule):
         xp = array_module(features)
         channels = features.shape[3]
         drawn = draw_directions(channels, directions or channels, seed)
-        drawn = xp.asarray(drawn, features.dtype)
+        drawn = beside(np.asarray(drawn, features.dtype), features)
         projected = xp.empty((drawn.shape[1], features.shape[1] * features.shape[2]), features.dtype)
         project(features[0], drawn, out=projected)
         projected.sort(axis=1)
@@ -121,6 +123,10 @@ class SlicedWassersteinLoss(LossModule):
         directions = self.target[0]
         factor = 2 * self.weight / self.displacement[0].size
         back = xp.ascontiguousarray((factor * directions).T.astype(x.dtype))  # (K, C)
+        if on_gpu(x):
+            moved = transport.by_positions(self.displacement, (*x.shape[:3], len(back)))
+            kernel.add_product(moved, xp.broadcast_to(back, (len(x), *back.shape)), out=dx)
+            return
         width = x.shape[2]
 
         def band(n: int, rows: slice) -> None:
@@ -146,6 +152,9 @@ def project(image: Any, directions: Any, *, out: Any) -> None:
     """Write F V of an image (H, W, C) and directions (C, K) to out (K, M)."""
     xp = array_module(image)
     width, channels = image.shape[1:]
+    if on_gpu(image):
+        product(directions.T[None], image.reshape(-1, channels).T[None], out[None])
+        return
 
     def band(rows: slice) -> None:
         part = xp.ascontiguousarray(image[rows]).reshape(-1, channels)

@@ -40,15 +40,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nst_manual.backend import array_module, parallel, scratch
+from nst_manual.backend import array_module, numbers, on_gpu, scratch
 from nst_manual.errors import ShapeError, UsageError, unknown_name
+from nst_manual.kernels import gram as kernel
 from nst_manual.kernels import matrix_sqrt
-from nst_manual.kernels.rows import band_slices
+from nst_manual.kernels.bands import bands, run
 from nst_manual.losses.base import LossModule, total
 
 FORMS = ("mean", "sum")
-# Positions of a band.
+# Positions of a band, and of one on a GPU, where features in double precision are what takes memory.
 BAND_POSITIONS = 2048
+GPU_POSITIONS = 2**17
 Moments = tuple[Any, Any]  # mean (C,), covariance (C, C)
 
 
@@ -98,7 +100,7 @@ class WassersteinLoss(LossModule):
         if covariance.shape != (len(mean), len(mean)):
             cause = f"expected mean (C,) and covariance (C, C), got {mean.shape} and {covariance.shape}"
             raise self.shape_error("target", cause)
-        variance = total(covariance.diagonal()) / len(mean)
+        (variance,) = numbers([total(covariance.diagonal()) / len(mean)])
         self.added = epsilon * variance if relative and variance > 0 else epsilon
         self._mean = mean.astype("float64")
         self._covariance = covariance.astype("float64") + self.added * xp.eye(len(mean))
@@ -162,6 +164,10 @@ class WassersteinLoss(LossModule):
     def _add(self, image: Any, dx: Any, mean: Any, slope: Any, constant: Any) -> None:
         """Add (F - m) A + b to dx (H, W, C)."""
         xp = array_module(image)
+        if on_gpu(image):
+            kernel.add_product((image - mean)[None], slope[None], out=dx[None])
+            dx += constant
+            return
 
         def band(rows: slice) -> None:
             centred = scratch("wasserstein centred", image[rows].shape, image.dtype, image)
@@ -171,7 +177,7 @@ class WassersteinLoss(LossModule):
             product += constant
             dx[rows] += product
 
-        parallel(band, ((rows,) for rows in _bands(image)))
+        run(band, ((rows,) for rows in _bands(image)), image)
 
     def describe(self) -> str:
         """Return the settings."""
@@ -187,14 +193,14 @@ def moments(image: Any) -> Moments:
     xp = array_module(image)
     count, channels = image.shape[0] * image.shape[1], image.shape[2]
     wide = xp.result_type(image.dtype, xp.float64)
-    bands = _bands(image)
-    sums = xp.empty((len(bands), channels), wide)
-    products = xp.empty((len(bands), channels, channels), wide)
+    parts = _bands(image)
+    sums = xp.empty((len(parts), channels), wide)
+    products = xp.empty((len(parts), channels, channels), wide)
 
     def add_up(index: int, rows: slice) -> None:
         sums[index] = image[rows].sum(axis=(0, 1), dtype=wide)
 
-    parallel(add_up, enumerate(bands))
+    run(add_up, enumerate(parts), image)
     mean = sums.sum(axis=0) / count
 
     def multiply(index: int, rows: slice) -> None:
@@ -203,9 +209,10 @@ def moments(image: Any) -> Moments:
         flat = centred.reshape(-1, channels)
         xp.matmul(flat.T, flat, out=products[index])
 
-    parallel(multiply, enumerate(bands))
+    run(multiply, enumerate(parts), image)
     return mean, products.sum(axis=0) / count
 
 
 def _bands(image: Any) -> list[slice]:
-    return band_slices(image.shape[0], max(1, BAND_POSITIONS // image.shape[1]))
+    rows, on_gpu_rows = (max(1, positions // image.shape[1]) for positions in (BAND_POSITIONS, GPU_POSITIONS))
+    return bands(image, image.shape[0], rows, on_gpu_rows)

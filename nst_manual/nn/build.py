@@ -152,17 +152,28 @@ def configured_weights(config: ObjectiveConfig, network: Network) -> Weights:
     return replace(weights, preprocessing=replace(weights.preprocessing, scale=scale))
 
 
-def runs_as(network: Network, x_shape: tuple[int, ...], dtype: str = "float32") -> dict[str, str]:
+def runs_as(
+    network: Network,
+    x_shape: tuple[int, ...],
+    dtype: str = "float32",
+    device: str = "cpu",
+    tf32: bool = False,
+) -> dict[str, str]:
     """Return layer -> what computes it, without weights: the algorithm, or "in conv1_1" where it is fused.
 
-    For images (N, H, W, 3) of that shape and no losses between the layers.
+    For images (N, H, W, 3) of that shape and no losses between the layers, on "cpu" or "cuda", which need not
+    be there.
     """
     zero = np.zeros((), dtype)
     arrays = {
         name: tuple(np.broadcast_to(zero, shape) for shape in shapes)  # no memory behind them
         for name, shapes in parameter_shapes(network).items()
     }
-    fused = fuse(build(network, Weights(arrays, CAFFE_BGR, "none", None)))
+    plain = build(network, Weights(arrays, CAFFE_BGR, "none", None))
+    for module in plain.walk():
+        if isinstance(module, Conv2d):
+            module.device, module.tf32 = device, tf32
+    fused = fuse(plain)
     found = dict(fused.algorithms(x_shape, dtype))
     for module in fused.walk():
         first, *others = module.parts if isinstance(module, FusedConv2d) else [module]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import array_module
+from nst_manual.backend import beside
 from nst_manual.errors import UsageError
 from nst_manual.nn.module import Module
 
@@ -36,7 +36,7 @@ class Dropout(Module):
         if self.training:
             kept = self.rng.random(x.shape) >= self.p
             scale = 1 / (1 - self.p) if self.p < 1 else 0
-            self.mask = array_module(x).asarray(kept * scale, dtype=x.real.dtype)
+            self.mask = beside(np.asarray(kept * scale, dtype=x.real.dtype), x)
         self.output = x if self.mask is None else x * self.mask
         return self.output
 

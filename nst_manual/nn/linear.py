@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from nst_manual.backend import beside
 from nst_manual.kernels import linear
+from nst_manual.nn.constants import constants_beside
 from nst_manual.nn.parameters import WithParameters
 from nst_manual.options import whole
 
@@ -23,6 +25,9 @@ class Linear(WithParameters):
     rng, dtype
         Of the draw.
     """
+
+    buffers = (*WithParameters.buffers, "brought")
+    brought: Any = None
 
     def __init__(
         self,
@@ -51,16 +56,18 @@ class Linear(WithParameters):
         y = self.buffer(
             "output", (x.shape[0], self.out_features), np.result_type(x.dtype, self.weight.dtype), x
         )
-        return linear.forward(x, self.weight, self.bias, out=y)
+        return linear.forward(x, *constants_beside(self, x, self.weight, self.bias), out=y)
 
     def update_grad_input(self, x: Any, dy: Any) -> Any:
         """Compute dx."""
         dx = self.buffer("grad_input", x.shape, np.result_type(dy.dtype, self.weight.dtype), dy)
-        return linear.input_gradient(dy, self.weight, out=dx)
+        weight, _ = constants_beside(self, dy, self.weight, self.bias)
+        return linear.input_gradient(dy, weight, out=dx)
 
     def acc_grad_parameters(self, x: Any, dy: Any) -> None:
         """Add dw and db to their sums."""
-        self.add_gradients(*linear.parameter_gradients(x, dy))
+        dw, db = linear.parameter_gradients(x, dy)
+        self.add_gradients(beside(dw, self.weight), beside(db, self.weight))
 
     def describe(self) -> str:
         """Return the settings."""

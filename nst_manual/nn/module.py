@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import array_module
+from nst_manual.backend import array_module, on_gpu
 from nst_manual.errors import ShapeError
 
 
@@ -125,7 +125,8 @@ class Module:
             self._made = {}
         for arrays in (self.planned or {}, self._made):
             array = arrays.get(name)
-            if array is not None and array.shape == tuple(shape) and array.dtype == dtype:
+            fits = array is not None and array.shape == tuple(shape) and array.dtype == dtype
+            if fits and on_gpu(array) == on_gpu(like):
                 break
         else:
             array = self._made[name] = array_module(like).empty(shape, dtype)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from nst_manual.backend import array_module
+from nst_manual.nn.constants import constants_beside
 from nst_manual.nn.module import Module
 
 
@@ -36,6 +37,8 @@ class Overlay(Module):
         The two are no such arrays, or of different sizes.
     """
 
+    buffers = (*Module.buffers, "brought")
+    brought: Any = None
     has_buffers = True
     needs_input = needs_output = False
     removed = False
@@ -56,8 +59,9 @@ class Overlay(Module):
         if self.removed:
             y[...] = x
             return y
-        array_module(x).multiply(x, self.factor.astype(x.real.dtype, copy=False), out=y)
-        y += self.offset.astype(x.real.dtype, copy=False)
+        factor, offset = constants_beside(self, x, self.factor, self.offset)
+        array_module(x).multiply(x, factor.astype(x.real.dtype, copy=False), out=y)
+        y += offset.astype(x.real.dtype, copy=False)
         return y
 
     def update_grad_input(self, x: Any, dy: Any) -> Any:
@@ -66,7 +70,8 @@ class Overlay(Module):
         if self.removed:
             dx[...] = dy
             return dx
-        return array_module(dy).multiply(dy, self.factor.astype(dy.real.dtype, copy=False), out=dx)
+        factor, _ = constants_beside(self, dy, self.factor, self.offset)
+        return array_module(dy).multiply(dy, factor.astype(dy.real.dtype, copy=False), out=dx)
 
     def describe(self) -> str:
         """Return the size."""

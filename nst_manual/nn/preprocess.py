@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import parallel
-from nst_manual.kernels.rows import band_slices
+from nst_manual.backend import array_module
+from nst_manual.kernels.bands import bands, run
+from nst_manual.nn.constants import constants_beside
 from nst_manual.nn.module import Module
 from nst_manual.store import Preprocessing
 
@@ -27,6 +28,8 @@ class Preprocess(Module):
         Of the mean and scale, and so of what integers become.
     """
 
+    buffers = (*Module.buffers, "brought")
+    brought: Any = None
     has_buffers = True
     needs_input = needs_output = False
 
@@ -41,22 +44,26 @@ class Preprocess(Module):
         """Compute y."""
         self.expect_images(x, 3)
         y = self.buffer("output", x.shape, np.result_type(x.dtype, self.factor.dtype), x)
+        factor, shift = constants_beside(self, x, self.factor, self.shift)
+        xp = array_module(x)
 
         def band(rows: slice) -> None:
-            np.multiply(x[:, rows, :, :: self.step], self.factor, out=y[:, rows])
-            y[:, rows] -= self.shift
+            xp.multiply(x[:, rows, :, :: self.step], factor, out=y[:, rows])
+            y[:, rows] -= shift
 
-        parallel(band, ((rows,) for rows in band_slices(x.shape[1], BAND_ROWS)))
+        run(band, ((rows,) for rows in bands(x, x.shape[1], BAND_ROWS)), x)
         return y
 
     def update_grad_input(self, x: Any, dy: Any) -> Any:
         """Compute dx."""
         dx = self.buffer("grad_input", x.shape, dy.dtype, dy)
+        factor, _ = constants_beside(self, dy, self.factor, self.shift)
+        xp = array_module(dy)
 
         def band(rows: slice) -> None:
-            np.multiply(dy[:, rows], self.factor, out=dx[:, rows, :, :: self.step])
+            xp.multiply(dy[:, rows], factor, out=dx[:, rows, :, :: self.step])
 
-        parallel(band, ((rows,) for rows in band_slices(dy.shape[1], BAND_ROWS)))
+        run(band, ((rows,) for rows in bands(dy, dy.shape[1], BAND_ROWS)), dy)
         return dx
 
     def describe(self) -> str:

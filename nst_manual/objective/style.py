@@ -134,7 +134,9 @@ def _cross_layer(
     layers = list(weights)
     if len(layers) < 2:
         raise UsageError("--style-layers", f"{CROSS_LAYER} needs two layers or more, got {', '.join(layers)}")
-    found = [capture(painting, dict.fromkeys(layers, np.copy)) for painting in paintings]
+    found = [
+        capture(painting, dict.fromkeys(layers, lambda features: features.copy())) for painting in paintings
+    ]
     placed: list[Placed] = []
     for lower, upper in zip(layers, layers[1:], strict=False):
         targets = [CrossLayerGramLoss.target_of(f[lower], f[upper], form) for f in found]

@@ -179,9 +179,8 @@ class Objective:
         x = self._checked(image)
         # what overflows in the losses is told by their names, and in the gradient by the caller
         with np.errstate(over="ignore", invalid="ignore"):
-            y = self.network.update_output(x)
-            if not on_gpu(y):
-                self._settle()  # before the way back; a GPU would have to be waited for
+            # losses are looked at before the way back; a GPU would have to be waited for
+            y = self.network.update_output(x) if on_gpu(x) else self._forward(x)
             if self._top is None or self._top.shape != y.shape or self._top.dtype != y.dtype:
                 # dy at the top: nothing but the losses pulls at the image
                 self._top = array_module(y).zeros_like(y)

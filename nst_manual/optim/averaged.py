@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from nst_manual.backend import beside
 from nst_manual.optim.base import (
     Function,
     OnIteration,
@@ -70,7 +71,9 @@ class Averaged:
         """Iterate as the optimiser does; raises what it raises."""
         if not iterations:
             return self.optimizer.minimize(f, x, 0)
-        if not self._restored:
+        if self._restored:
+            self._average = beside(self._average, x)
+        else:
             self._average, self._count = None, 0
         self._restored = False
 

@@ -1,6 +1,9 @@
 """What optimisers share: they see a function of an array, never a network.
 
-    f(x) -> (loss, gradient)        loss a float, gradient shaped as x
+    f(x) -> (loss, gradient)        loss a float, gradient shaped as x, and where x lives
+
+What an optimiser wants to know of an evaluation (slopes, norms) it asks for with it, by `evaluate`: on a GPU
+all numbers come over in one transfer then, and an iteration waits once an evaluation.
 
 `on_iteration(iteration, x)` is called after every iteration, counted from 1; it may keep x only as a copy.
 `stop(iteration, loss)` is asked after it, with the last loss that the iteration evaluated; it says why to end
@@ -16,18 +19,20 @@ then `minimize` from any image. See `carry.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from nst_manual.backend import beside, numbers
 from nst_manual.errors import UsageError
 
 Function = Callable[[np.ndarray], tuple[float, np.ndarray]]
 OnIteration = Callable[[int, np.ndarray], None]
 Stop = Callable[[int, float], str]
 Resize = Callable[[Any, tuple[int, int]], Any]  # (1, h, w, C), (H, W) -> (1, H, W, C)
+Measures = Callable[[Any], Sequence[Any]]  # gradient -> floats, or arrays of one element
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,18 @@ class Optimizer(Protocol):
         """Let the next `minimize`, from an image of any size, begin with the state's memory."""
 
 
+def evaluate(f: Function, x: Any, measures: Measures) -> tuple[float, Any, list[float]]:
+    """Return loss and gradient at x, and the numbers that `measures` makes of the gradient.
+
+    A function that has a method `measured(x, measures)`, with the same result, may bring all of them over
+    from a GPU together.
+    """
+    if hasattr(f, "measured"):
+        return f.measured(x, measures)
+    loss, gradient = f(x)
+    return loss, gradient, numbers(measures(gradient))
+
+
 def nothing(iteration: int, x: np.ndarray) -> None:
     """Do nothing: the default of `on_iteration`."""
 
@@ -85,7 +102,8 @@ def stopped(iteration: int, iterations: int, loss: float, stop: Stop) -> str:
 
 def check_restored(name: str, x: Any, restored: Any) -> None:
     """Raise `UsageError` where a run begins elsewhere than at the point of the restored state."""
-    if x.shape != restored.shape or x.dtype != restored.dtype or not bool((x == restored).all()):
+    alike = x.shape == restored.shape and x.dtype == restored.dtype
+    if not alike or not bool((x == beside(restored, x)).all()):
         raise UsageError(name, "expected to go on from the point of the restored state")
 
 

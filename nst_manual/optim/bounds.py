@@ -53,13 +53,13 @@ def outward(x: Any, direction: Any, bounds: Bounds) -> Any:
     return ((x <= low) & (direction < 0)) | ((x >= high) & (direction > 0))
 
 
-def bent_slope(gradient: Any, direction: Any, free: Any, inside: Any) -> float:
+def bent_slope(gradient: Any, direction: Any, free: Any, inside: Any) -> Any:
     """Return the slope of the loss along the bent path x(t) = P(x + t d).
 
     p'(t) = sum g_i d_i        over the i with P(x + t d)_i = (x + t d)_i
 
     An element that has come to its bound moves no more, and has no part in it. Where one has come there just
-    now p has a kink, and this is the slope to the left. Without bounds it is g . d.
+    now p has a kink, and this is the slope to the left. Without bounds it is g . d. A number as `dot` has it.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from nst_manual.backend import array_module
+from nst_manual.backend import array_module, beside
 from nst_manual.errors import UsageError
 from nst_manual.optim.base import Resize, check_keys
 
@@ -118,7 +118,7 @@ class Carried:
             Of the gradient's unit: 0 for pixel values, 1 for gradients, 2 for their squares.
         """
         xp, scale = array_module(x), self.gradient_scale(x)
-        array = array.reshape(self.shape)
+        array = beside(array, x).reshape(self.shape)
         if self.shape != x.shape:
             array = self.resize(array, x.shape[1:3])
         array = xp.array(array, x.dtype) * scale**power

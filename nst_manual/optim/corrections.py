@@ -9,6 +9,9 @@ H g, the product of the inverse Hessian that these pairs stand for with a vector
     newest to oldest:   a_i = r_i s_i . q         q = q - a_i y_i
     q = (s . y) / (y . y) q                       of the newest pair
     oldest to newest:   b = r_i y_i . q           q = q + (a_i - b) s_i
+
+On a GPU the dot products stay there, as arrays of no dimensions: the host gives out the work of the whole
+product and waits for none of it.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import array_module
+from nst_manual.backend import array_module, elementwise, in_rows, numbers, on_gpu, reduction
 from nst_manual.errors import UsageError
 
 # A float32 sum of a million products is wrong in the sixth digit. So many at a time are summed by BLAS in
@@ -33,17 +36,46 @@ SMALLEST = 1e-25
 LEAST_CURVATURE = 1e-8
 
 
-def dot(a: Any, b: Any) -> float:
-    """Return the dot product of two flat arrays, summed in float64."""
-    xp = array_module(a)
-    # a GPU sums by halves, which is exact enough, and each block would be waited for
-    block = BLOCK if xp is np else max(a.size, 1)
+def dot(a: Any, b: Any) -> Any:
+    """Return the dot product of two flat arrays, summed in float64: a float, on a GPU an array () of it."""
+    if on_gpu(a):
+        kernel = reduction("T a, T b", "float64 sum", "(double)a * b", "a + b", "sum = a", "0", "dot")
+        return kernel(in_rows(a), in_rows(b), axis=1).sum()
     with np.errstate(over="ignore", invalid="ignore"):
-        total = sum(float(a[i : i + block].dot(b[i : i + block])) for i in range(0, a.size, block))
+        total = sum(float(a[i : i + BLOCK].dot(b[i : i + BLOCK])) for i in range(0, a.size, BLOCK))
     if SMALLEST < abs(total) < math.inf:
         return total
     # squares leave the range of float32 where the weights of the losses are extreme
-    return float(a.astype(xp.float64).dot(b.astype(xp.float64)))
+    return float(a.astype(np.float64).dot(b.astype(np.float64)))
+
+
+def products(s: Any, y: Any) -> list[Any]:
+    """Return s . y, s . s and y . y: what a pair is judged by."""
+    return [dot(s, y), dot(s, s), dot(y, y)]
+
+
+def multiply_by(array: Any, factor: Any) -> None:
+    """Multiply in place by a number; one of a GPU is an array, whose type must not become the array's."""
+    array *= factor.astype(array.dtype) if on_gpu(factor) else factor
+
+
+# On a GPU in one kernel each, where expressions of arrays would be three and eight.
+_ADD_MULTIPLE = (
+    "T row, float64 factor, bool moves",
+    "T q",
+    "if (moves) q += (T)factor * row",
+    "add_multiple",
+)
+_JUDGE = (
+    "float64 found, float64 length, float64 square, float64 least, float64 infinity, float64 before",
+    "float64 curvature, float64 scale",
+    """
+    bool curves = found > least * sqrt(length * square);
+    curvature = curves ? found : infinity;
+    scale = curves ? found / square : before;
+    """,
+    "judge",
+)
 
 
 class Corrections:
@@ -70,6 +102,7 @@ class Corrections:
     def __init__(self, history: int, like: Any) -> None:
         xp = array_module(like)
         # zeros take no memory before they are written: a short run with a long history costs what it uses
+        # (on a GPU all of it, from the beginning)
         self.s = xp.zeros((history, like.size), like.dtype)
         self.y = xp.zeros((history, like.size), like.dtype)
         self.order: list[int] = []
@@ -84,10 +117,13 @@ class Corrections:
         """Forget all pairs."""
         self.order = []
 
-    def add(self, s: Any, y: Any) -> bool:
-        """Remember a pair in the place of the oldest one; refuse one without positive curvature."""
-        curvature, square = dot(s, y), dot(y, y)
-        if not curvature > LEAST_CURVATURE * math.sqrt(dot(s, s) * square):
+    def add(self, s: Any, y: Any, known: list[float] | None = None) -> bool:
+        """Remember a pair in the place of the oldest one; refuse one without positive curvature.
+
+        Its `products` may be known already; on a GPU they are waited for if they are not.
+        """
+        curvature, length, square = known or numbers(products(s, y))
+        if not curvature > LEAST_CURVATURE * math.sqrt(length * square):
             return False
         row = self.order.pop(0) if len(self.order) == len(self.s) else len(self.order)
         self.s[row], self.y[row] = s, y
@@ -114,26 +150,37 @@ class Corrections:
         for i in reversed(order):
             a[i] = dot(self.s[i], q) / curvature[i]
             self._add_multiple(q, -a[i], self.y[i], free)
-        q *= scale
+        multiply_by(q, scale)
         for i in order:
             b = dot(self.y[i], q) / curvature[i]
             self._add_multiple(q, a[i] - b, self.s[i], free)
 
-    def _restricted(self, free: Any) -> tuple[list[int], dict[int, float], float]:
-        """Return order, curvature and scale of the pairs' parts in the free variables."""
+    def _restricted(self, free: Any) -> tuple[list[int], dict[int, Any], Any]:
+        """Return order, curvature and scale of the pairs' parts in the free variables.
+
+        On a GPU nobody waits to know which are left out: those get a curvature of infinity, by which their
+        part in the product is 0.
+        """
         curvature, scale = {}, 1.0
         part = self._scratch
+        xp = array_module(part)
         for i in self.order:
-            array_module(part).multiply(self.s[i], free, out=part)
+            xp.multiply(self.s[i], free, out=part)
             found, length = dot(part, self.y[i]), dot(part, part)
-            array_module(part).multiply(self.y[i], free, out=part)
+            xp.multiply(self.y[i], free, out=part)
             square = dot(part, part)
-            if found > LEAST_CURVATURE * math.sqrt(length * square):
+            if on_gpu(part):
+                known = found, length, square, LEAST_CURVATURE, math.inf, scale
+                curvature[i], scale = elementwise(*_JUDGE)(*known)
+            elif found > LEAST_CURVATURE * math.sqrt(length * square):
                 curvature[i], scale = found, found / square
         return list(curvature), curvature, scale
 
-    def _add_multiple(self, q: Any, factor: float, row: Any, free: Any = None) -> None:
+    def _add_multiple(self, q: Any, factor: Any, row: Any, free: Any = None) -> None:
         """Add factor * row to q without allocating, where it is free."""
+        if on_gpu(q):
+            elementwise(*_ADD_MULTIPLE)(row, factor, True if free is None else free, q)
+            return
         array_module(q).multiply(row, factor, out=self._scratch)
         if free is not None:
             self._scratch *= free
@@ -141,7 +188,11 @@ class Corrections:
 
     def state(self) -> dict[str, Any]:
         """Return a copy of the pairs, from the oldest to the newest."""
-        return {"s": self.s[self.order], "y": self.y[self.order]}  # by a list of rows: that copies
+        xp, count = array_module(self.s), len(self.order)
+        oldest = self.order[0] if count else 0
+        # round and round: behind the newest row is the oldest, once all are in use
+        s, y = (xp.concatenate((rows[oldest:count], rows[:oldest])) for rows in (self.s, self.y))
+        return {"s": s, "y": y}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Remember the pairs of a state; there must be none yet."""

@@ -6,6 +6,8 @@ For steps that are scaled element by element (Adagrad, RMSProp, Adam) P is also 
 of the scaling, which the theory of Adagrad asks for: onto a box all diagonal metrics project alike.
 
 The rate of an iteration is the optimiser's times a factor (`schedule.py`).
+
+On a GPU an iteration waits for its loss alone: whether squares are finite comes over with the next one.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import array_module
+from nst_manual.backend import array_module, beside, numbers, on_gpu
 from nst_manual.errors import UsageError, not_finite
 from nst_manual.optim.base import (
     Function,
@@ -27,6 +29,7 @@ from nst_manual.optim.base import (
     Stop,
     check_keys,
     check_restored,
+    evaluate,
     never,
     no_state,
     nothing,
@@ -90,21 +93,34 @@ class FirstOrder:
         UsageError
             A state was restored, and x is not the point at which it was taken.
         DivergedError
-            The method needs squares of a gradient for which its type is too small.
+            The method needs squares of a gradient for which its type is too small. On a GPU one evaluation
+            later.
         """
         x = project(x, self.bounds)
         if not iterations:
             return Result(x, 0)
         self._begin(x)
-        whole = self._done + iterations
+        result = self._iterate(f, x, iterations, on_iteration, stop)
+        if on_gpu(x):
+            self._check_squares(x, numbers(self._squares()))
+        return result
+
+    def _iterate(self, f: Function, x: Any, iterations: int, on_iteration: OnIteration, stop: Stop) -> Result:
+        """Take the steps; on a GPU the squares of the last one have not been checked then."""
+        whole, later = self._done + iterations, on_gpu(x)
         for iteration in range(1, iterations + 1):
-            loss, gradient = f(self._asked(x))
+            loss, gradient, finite = evaluate(
+                f, self._asked(x), lambda gradient: self._squares() if later else ()
+            )
+            if later:
+                self._check_squares(x, finite)
             gradient = array_module(x).asarray(gradient, x.dtype)
             self._done += 1
             rate = self._rate(gradient) * float(self.schedule(self._done, whole))
             with np.errstate(over="ignore"):
                 step = self._step(gradient, rate)
-            self._check_squares()
+            if not later:
+                self._check_squares(x, numbers(self._squares()))
             x = self._x = self._move(x, step)
             on_iteration(iteration, x)
             if message := stopped(iteration, iterations, loss, stop):
@@ -169,6 +185,8 @@ class FirstOrder:
         if self._restored:
             self._restored = False
             check_restored(self.name, x, self._x)
+            for name in ("_x", *self.memory):
+                setattr(self, name, beside(getattr(self, name), x))
             return
         carried, self._carried = self._carried, None
         self._x, self._done = None, 0
@@ -187,12 +205,15 @@ class FirstOrder:
             self.rate = first_rate(gradient, FIRST_STEP)
         return self.rate
 
-    def _check_squares(self) -> None:
+    def _squares(self) -> list[Any]:
+        """Return for each array of squares whether all of it is finite, as an array () of bool."""
+        arrays = (getattr(self, name) for name, power in self.memory.items() if power == 2)
+        return [array_module(array).isfinite(array).all() for array in arrays]
+
+    def _check_squares(self, x: Any, finite: list[float]) -> None:
         """Raise `DivergedError` where squares of the gradient do not fit their type: no step would follow."""
-        for name, power in self.memory.items():
-            array = getattr(self, name)
-            if power == 2 and not bool(array_module(array).isfinite(array).all()):
-                raise not_finite("gradient", f"has squares that are too large for {array.dtype}")
+        if not all(finite):
+            raise not_finite("gradient", f"has squares that are too large for {x.dtype}")
 
     def _asked(self, x: Any) -> Any:
         """Return where the gradient is wanted."""
@@ -210,7 +231,7 @@ class FirstOrder:
 def first_rate(gradient: Any, length: float) -> float:
     """Return the rate at which a step along the gradient has that length, root mean square."""
     xp = array_module(gradient)
-    size = float(xp.sqrt(xp.mean(gradient.astype(xp.float64) ** 2)))
+    size = numbers([xp.sqrt(xp.mean(gradient.astype(xp.float64) ** 2))])[0]
     return length / size if size else 0.0
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nst_manual.backend import array_module
+from nst_manual.backend import array_module, beside, on_gpu
 from nst_manual.errors import UsageError
 from nst_manual.optim.base import (
     Function,
@@ -25,6 +25,7 @@ from nst_manual.optim.base import (
     Stop,
     check_keys,
     check_restored,
+    evaluate,
     never,
     no_state,
     nothing,
@@ -107,6 +108,7 @@ class GradientDescent(FirstOrder):
         if self._restored:
             self._restored = False
             check_restored(self.name, x, self._x)
+            self._x, self._gradient = beside(self._x, x), beside(self._gradient, x)
         else:
             self._keep(x, *f(x))
             self._trial = self._first_trial(x)
@@ -169,9 +171,12 @@ class GradientDescent(FirstOrder):
         for tried in range(MOST_EVALUATIONS):
             x = project(self._x - trial * self._gradient, self.bounds)
             slope = dot(self._gradient.reshape(-1), (x - self._x).reshape(-1))
+            if on_gpu(x):  # where a wait costs more than an evaluation in vain, at the very end
+                loss, gradient, (slope,) = evaluate(f, x, lambda gradient, slope=slope: [slope])
             if not slope < 0:  # a gradient of zero, or one that points out of the bounds, or rounding
                 return False
-            loss, gradient = f(x)
+            if not on_gpu(x):
+                loss, gradient = f(x)
             if loss <= self._loss + C1 * slope:
                 self._keep(x, loss, gradient)
                 self._trial = trial if tried else trial * GROWTH

@@ -14,7 +14,8 @@ x' = P(x + t d)   t from a search along that path with its bends (`weak_wolfe.py
 
 Differs from Bertsekas in that a variable is held at its bound only, not within a small distance of it.
 
-Vectors are in the type of the image and stay where it lives; what is summed over pixels is in float64.
+Vectors are in the type of the image and stay where it lives; what is summed over pixels is in float64. On a
+GPU an iteration waits once an evaluation (`path.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import array_module
+from nst_manual.backend import array_module, beside, on_gpu
 from nst_manual.optim.base import (
     Function,
     OnIteration,
@@ -38,10 +39,11 @@ from nst_manual.optim.base import (
     nothing,
     stopped,
 )
-from nst_manual.optim.bounds import Bounds, bent_slope, check_bounds, outward, project
+from nst_manual.optim.bounds import Bounds, check_bounds, outward, project
 from nst_manual.optim.carry import Carried, bilinear
-from nst_manual.optim.corrections import Corrections, dot
+from nst_manual.optim.corrections import Corrections, dot, multiply_by
 from nst_manual.optim.line_search import strong_wolfe
+from nst_manual.optim.path import Path
 from nst_manual.optim.weak_wolfe import weak_wolfe
 
 # Pixel values 0..255, root mean square: the first step to be tried where there are no corrections yet. The
@@ -142,11 +144,7 @@ class LBFGS:
             The state is another optimiser's, or holds more corrections than this one keeps.
         """
         check_keys("L-BFGS", state, ("x", "loss", "gradient", "s", "y"))
-        self._x, self._loss = state["x"].copy(), float(state["loss"])
-        self._gradient = state["gradient"].copy()
-        self._direction = array_module(self._x).empty_like(self._gradient)
-        self._corrections = Corrections(self.history, self._gradient)
-        self._corrections.restore(state)
+        self._take_back(state)
         self._restored, self._carried = True, None
 
     def carry_over(self, state: dict[str, Any], resize: Resize = bilinear) -> None:
@@ -170,12 +168,25 @@ class LBFGS:
         self._carried = Carried("L-BFGS", state, ("x", "s", "y"), resize)
         self._restored = False
 
+    def _take_back(self, state: dict[str, Any]) -> None:
+        """Stand where a state was taken, on the device where its arrays are."""
+        self._x, self._loss = state["x"].copy(), float(state["loss"])
+        self._gradient = state["gradient"].copy()
+        self._direction = array_module(self._x).empty_like(self._gradient)
+        self._corrections = Corrections(self.history, self._gradient)
+        self._corrections.restore(state)
+
     def _begin(self, f: Function, x: Any) -> None:
         """Evaluate the start, unless it was restored."""
         xp = array_module(x)
         if self._restored:
             self._restored = False
             check_restored("L-BFGS", x, self._x)
+            if on_gpu(x) != on_gpu(self._x):  # a state from a file
+                state = self.state()
+                self._take_back(
+                    state | {name: beside(state[name], x) for name in ("x", "gradient", "s", "y")}
+                )
             return
         loss, gradient = f(x)
         self._x, self._loss = x, loss
@@ -190,30 +201,19 @@ class LBFGS:
     def _advance(self, f: Function) -> bool:
         """Take one step; return False, and stay, where none is found."""
         direction = self._downhill()
-        slope = dot(self._gradient, direction)
-        if not slope < 0:  # rounding, or a gradient that is zero
+        path = Path(f, self._x, self._gradient, direction, self.bounds)
+        if not path.slope < 0:  # rounding, or a gradient that is zero
             return False
-        tried: Any = None
-
-        def along(step: float) -> tuple[float, float]:
-            nonlocal tried
-            x = direction * step  # a new array each time: f and its caller may keep it
-            x += self._x.reshape(-1)
-            inside = project(x, self.bounds)
-            loss, gradient = f(inside.reshape(self._x.shape))
-            tried = inside, loss, gradient.reshape(-1)
-            return loss, bent_slope(tried[2], direction, x, inside)
-
         search = self.search if self.bounds is None else self.bent_search
-        if search(along, self._loss, slope) is None:
+        if search(path, self._loss, path.slope) is None:
             return False
         # the last point tried is the one found; direction and old gradient are done with, and lend their room
-        x, self._loss, gradient = tried
+        x, self._loss, gradient = path.tried
         array_module(x).subtract(x, self._x.reshape(-1), out=direction)
         self._x = x.reshape(self._x.shape)
         self._gradient -= gradient
         self._gradient *= -1.0
-        self._corrections.add(direction, self._gradient)
+        self._corrections.add(direction, self._gradient, path.products)
         self._gradient[...] = gradient
         return True
 
@@ -229,7 +229,7 @@ class LBFGS:
             self._corrections.multiply(direction, free)
             direction *= -1.0
         else:
-            direction *= -self.first_scale(direction)
+            multiply_by(direction, -self.first_scale(direction))
         if self.bounds is not None:
             direction *= ~outward(self._x.reshape(-1), direction, self.bounds)
         return direction
@@ -243,7 +243,11 @@ class LBFGS:
         return SEARCH_FAILED
 
     @staticmethod
-    def first_scale(gradient: Any) -> float:
-        """Return the factor that makes a gradient as long as the first step."""
-        length = math.sqrt(dot(gradient, gradient))
-        return FIRST_STEP * math.sqrt(gradient.size) / length if length else 0.0
+    def first_scale(gradient: Any) -> Any:
+        """Return the factor that makes a gradient as long as the first step: a number as `dot` has it."""
+        square, wanted = dot(gradient, gradient), FIRST_STEP * math.sqrt(gradient.size)
+        if on_gpu(gradient):
+            xp = array_module(gradient)
+            return xp.where(square > 0, wanted / xp.sqrt(square), 0.0)
+        length = math.sqrt(square)
+        return wanted / length if length else 0.0

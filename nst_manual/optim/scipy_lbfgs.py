@@ -1,6 +1,9 @@
 """SciPy's L-BFGS-B (R. Byrd, P. Lu, J. Nocedal, C. Zhu, 1995), with a line search for each step.
 
 Differs from neural-style, whose L-BFGS takes steps of length one without a search and keeps 100 corrections.
+
+SciPy computes on the CPU: image and gradient of a function on a GPU go over the bus in each evaluation, and
+the corrections stay in the memory of the CPU. Our own L-BFGS (`lbfgs.py`) stays where the image is.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from nst_manual.backend import beside, to_host
 from nst_manual.errors import UsageError
 from nst_manual.optim.base import Function, OnIteration, Resize, Result, Stop, never, nothing, stopped
 from nst_manual.optim.bounds import Bounds, check_bounds, project
@@ -64,7 +68,7 @@ class ScipyLBFGS:
         progress either, it ends.
         """
         shape, dtype = x.shape, x.dtype
-        x = project(x, self.bounds)
+        start = x = project(x, self.bounds)
         # SciPy's very first step has length 1, whatever the problem; spread over an image that is next to
         # nothing, and the line search evaluates half a dozen times until it is long enough. In this unit it
         # is 1 in each pixel.
@@ -76,12 +80,12 @@ class ScipyLBFGS:
 
         def image(flat: np.ndarray) -> np.ndarray:
             # from SciPy's unit back again rounding may lead out of the bounds
-            return project((flat * unit).reshape(shape).astype(dtype), self.bounds)
+            return project(beside((flat * unit).reshape(shape).astype(dtype), start), self.bounds)
 
         def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
             nonlocal latest
             latest, gradient = f(image(flat))
-            return latest, gradient.ravel().astype(np.float64) * unit
+            return latest, to_host(gradient).ravel().astype(np.float64) * unit
 
         def callback(flat: np.ndarray) -> None:
             nonlocal done
@@ -104,7 +108,7 @@ class ScipyLBFGS:
             try:
                 result = self.scipy_minimize(
                     function,
-                    x.ravel().astype(np.float64) / unit,
+                    to_host(x).ravel().astype(np.float64) / unit,
                     jac=True,
                     method="L-BFGS-B",
                     bounds=bounds,

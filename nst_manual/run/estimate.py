@@ -17,13 +17,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nst_manual.backend import available_cpus, open_device
+from nst_manual.backend import open_device
 from nst_manual.config import LARGEST_SIZE, RunConfig
 from nst_manual.errors import ImageError, UsageError
 from nst_manual.images import fit
 from nst_manual.objective.memory import ObjectiveMemory, objective_memory
 from nst_manual.objective.pictures import content_side, painting_sides
 from nst_manual.run.scales import configurations
+from nst_manual.threads import available_cpus
 
 Size = tuple[int, int]
 SMALLEST_SIZE = 8
@@ -167,6 +168,8 @@ def optimiser(config: RunConfig, size: Size) -> int:
     image = 3 * math.prod(size) * np.dtype(config.dtype).itemsize
     name = config.chosen("optimizer")
     kept = min(config.history, config.chosen("iterations")) if name in IMAGES else 0
+    if kept and computes_on_gpu(config):  # where memory is taken that is never written to
+        kept = config.history
     corrections = 2 * kept * (2 if name == "lbfgs-scipy" else 1)  # SciPy's are float64
     images = IMAGES.get(name, FIRST_ORDER_IMAGES) + corrections
     if config.carries or getattr(config, "checkpoint", None):  # a copy of all that it remembers

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
+
+
+class Picture:
+    """A picture (H, W, 3) that is made once, when somebody asks for it: it may have to come from a GPU."""
+
+    def __init__(self, make: Callable[[], np.ndarray]) -> None:
+        self._make: Callable[[], np.ndarray] | None = make
+        self._made: np.ndarray | None = None
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The picture."""
+        if self._make is not None:
+            self._made, self._make = self._make(), None
+        return self._made
 
 
 @dataclass(frozen=True)
@@ -47,21 +63,31 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Start:
-    """The run is about to begin, with this picture (H, W, 3), or to go on after `done` iterations."""
+    """The run is about to begin, with this picture, or to go on after `done` iterations."""
 
     iterations: int
-    image: np.ndarray
+    picture: Picture = field(repr=False)
     lines: tuple[str, ...]
     done: int = 0
+
+    @property
+    def image(self) -> np.ndarray:
+        """The picture (H, W, 3); to be asked for before the observer returns."""
+        return self.picture.pixels
 
 
 @dataclass(frozen=True)
 class Iteration:
-    """An iteration is done, with this picture (H, W, 3); `place` is the scale and its iterations so far."""
+    """An iteration is done, with this picture; `place` is the scale and its iterations so far."""
 
     number: int
-    image: np.ndarray
+    picture: Picture = field(repr=False)
     place: tuple[int, int] = (0, 0)
+
+    @property
+    def image(self) -> np.ndarray:
+        """The picture (H, W, 3); to be asked for before the observer returns."""
+        return self.picture.pixels
 
 
 class Observer:

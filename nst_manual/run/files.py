@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nst_manual.backend import thread_limit
 from nst_manual.config import CommandConfig, RunConfig
 from nst_manual.errors import DivergedError, Interrupted, OutputError, UsageError, WeightsError
 from nst_manual.images import check_output, check_target
@@ -28,6 +27,7 @@ from nst_manual.run.optimizers import make_optimizer
 from nst_manual.run.progress import Progress, duration, make_progress
 from nst_manual.run.scales import Course, configurations, joined_history, paint, settled
 from nst_manual.run.signals import StopRequest, stop_request
+from nst_manual.threads import thread_limit
 
 
 def run_to_files(
@@ -208,6 +208,9 @@ class _FileRun:
             f"network  {objective.note}",
             f"losses   {losses} (preset {config.preset})",
         ]
+        if config.device != "cpu":
+            words = "products in TF32" if config.tf32 and objective.device == "cuda" else config.dtype
+            lines.append(f"device   {objective.device_note}, {words}")
         if config.normalize_gradients:
             lines.append(
                 "gradient normalized: each content and style gradient over its L1 norm. It is the gradient "

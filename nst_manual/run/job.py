@@ -1,27 +1,36 @@
-"""One run, from its configuration to the picture."""
+"""One run, from its configuration to the picture.
+
+On a GPU the image stays there, with all that the optimiser and the run remember of it. An evaluation waits
+once, for its numbers; pictures leave for observers that ask, for checkpoints and at the end.
+"""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import thread_limit
+from nst_manual.backend import array_module, in_rows, numbers, on_gpu, open_device, to_host
 from nst_manual.config import RunConfig
 from nst_manual.errors import DivergedError, NstError, ResourceError, not_finite
-from nst_manual.images import START_KINDS, read_image, start_image, to_network, to_pil, to_uint8
+from nst_manual.images import START_KINDS, read_image, start_image, to_network, to_uint8
 from nst_manual.images.colour_control import keep_colours, keep_luminance
 from nst_manual.objective import Objective
 from nst_manual.optim import NoProgress, Optimizer, Result
+from nst_manual.optim.base import Measures
+from nst_manual.optim.corrections import dot
 from nst_manual.run.checkpoint import Snapshot
-from nst_manual.run.events import Evaluation, Iteration, Observer, Start
+from nst_manual.run.events import Evaluation, Iteration, Observer, Picture, Start
 from nst_manual.run.keeper import Keeper
 from nst_manual.run.optimizers import make_optimizer
+from nst_manual.run.outcome import Outcome
 from nst_manual.run.signals import StopRequest, stop_request
+from nst_manual.threads import thread_limit
 
 # Pixel values, in absolute value: a hundred times what a picture holds. No run comes back from there.
 FARTHEST = 25_500.0
@@ -36,57 +45,6 @@ class StoppedError(NstError):
     """The iteration has been reached after which a run was to stop."""
 
     exit_code = 0
-
-
-@dataclass
-class Outcome:
-    """What a run gives back.
-
-    Attributes
-    ----------
-    pixels : array (H, W, 3)
-        The picture, RGB, with the photograph's colours where `keep_colours` is set; values outside 0..255
-        occur without bounds.
-    loss : float
-        Of the optimiser's image.
-    losses : dict of str to float
-        The same by name.
-    saved_loss : float
-        Of the picture as it is saved, rounded and clamped to 8 bits.
-    iterations : int
-    history : list of dict
-        One record an evaluation; the log's lines.
-    seconds : float
-    message : str
-        Why the optimiser stopped early; empty when it did not.
-    stopped : NstError or None
-        Why the run ended before the optimiser did: a signal, a loss that is not finite, a file on the way
-        that could not be written.
-    moved : array (H, W, 3)
-        What the optimiser has moved: the picture before anything is laid over it and colours are given back.
-    memory : dict or None
-        The optimiser's state, where the configuration lets it be carried to the next scale.
-    place : (int, int)
-        The scale, from 0, and its iterations, where the run ended.
-    """
-
-    pixels: np.ndarray
-    loss: float
-    losses: dict[str, float]
-    saved_loss: float
-    iterations: int
-    history: list[dict] = field(repr=False)
-    seconds: float
-    message: str = ""
-    stopped: NstError | None = None
-    moved: Any = field(default=None, repr=False)
-    memory: Any = field(default=None, repr=False)
-    place: tuple[int, int] = (0, 0)
-
-    @property
-    def image(self) -> Any:
-        """The picture as a PIL image, 8 bits a channel."""
-        return to_pil(self.pixels)
 
 
 @dataclass(frozen=True)
@@ -131,12 +89,25 @@ def prepare(content: Any, styles: Sequence[Any], config: RunConfig) -> tuple[Obj
     elif kind == "style":
         first = styles[0] if isinstance(styles, Sequence) and not isinstance(styles, (str, bytes)) else styles
         picture = read_image(first, "style")
-    objective = Objective(content, styles, config=config)
+    try:
+        objective = Objective(content, styles, config=config)
+    except MemoryError as error:
+        raise ResourceError("memory ran out", "while targets were captured", _less_memory(config)) from error
     # over a drawing, white shows the drawing as it is
     shown = np.full_like(objective.content, 255) if config.sketch else objective.content
     noise_std = config.chosen("noise_std")
     start = start_image(kind, shown, config.seed, noise_std, picture, objective.mean_colour)
     return objective, start
+
+
+def _less_memory(config: RunConfig, objective: Objective | None = None) -> str:
+    """Return what to do where memory has run out, as a hint; of a GPU, the size that should fit."""
+    if open_device(config.device)[0] == "cpu":
+        return "--size and --history need less"
+    from nst_manual.run.memory import fitting_on_gpu  # which needs what follows from this file
+
+    shape = (config.size, config.size) if objective is None else objective.shape[1:3]
+    return f"{fitting_on_gpu(config, shape)}; --history needs less"
 
 
 def run_job(
@@ -171,7 +142,10 @@ def _counts(part: Part) -> bool:
 
 
 class _Run:
-    """The state of one run: what the optimiser's calls leave behind."""
+    """The state of one run: what the optimiser's calls leave behind.
+
+    It is the function that the optimiser sees (`optim/base.py`), and its images live where that one's do.
+    """
 
     def __init__(
         self,
@@ -200,8 +174,9 @@ class _Run:
     def go(self, lines: Sequence[str]) -> Outcome:
         """Run the optimiser."""
         total = self.config.chosen("iterations")
+        event = Start(total, self._picture(self.good), tuple(lines), self.iterations)
         for observer in self.observers:
-            observer.start(Start(total, self.finished(self.good), tuple(lines), self.iterations))
+            observer.start(event)
         if self.iterations or not self.part.before:  # between two scales, the end of the one before is kept
             self._keep()
         stopped = None
@@ -218,11 +193,13 @@ class _Run:
         except MemoryError:
             self.objective.network.clear_state()  # what comes now needs some
             where = f"memory ran out in iteration {self.iterations + 1}"
-            stopped = ResourceError(where, "the picture before is saved", "--size and --history need less")
+            hint = _less_memory(self.config, self.objective)
+            stopped = ResourceError(where, "the picture before is saved", hint)
         if not isinstance(stopped, DivergedError):  # of one that has, the last good checkpoint is kept
             self._keep()
-        loss, losses = self._measure(self.objective.measure, self.good)
-        picture = self.finished(self.good)
+        good = to_host(self.good)
+        loss, losses = self._measure(self.objective.measure, good)
+        picture = self.finished(good)
         saved_loss, _ = self._measure(self.objective.measure_picture, to_uint8(picture))
         return Outcome(
             picture,
@@ -234,7 +211,7 @@ class _Run:
             seconds=time.perf_counter() - self.began,
             message=self.message,
             stopped=stopped,
-            moved=self.good,
+            moved=good,
             memory=self.optimizer.state() if self.config.carries and self.iterations else None,
         )
 
@@ -245,23 +222,29 @@ class _Run:
             x = snapshot.optimizer["x"]  # not always the picture, which may be an average
         elif self.part.memory is not None:
             self.optimizer.carry_over(self.part.memory)
-        result: Result = self.optimizer.minimize(
-            self.evaluate, x, iterations, self.after_iteration, self.stop
-        )
+        x = getattr(self.objective, "place", lambda x: x)(x)
+        # what has `measured` is asked for all numbers of an evaluation at once
+        f = self if on_gpu(x) else self.evaluate
+        result: Result = self.optimizer.minimize(f, x, iterations, self.after_iteration, self.stop)
         self.message, self.good = result.message, result.x[0]
         if result.failed and self._falling():
             hint = "--dtype float64 or --optimizer adam may help, or other weights of the losses"
             raise DivergedError("line search", "found no lower loss along the gradient", hint)
 
-    def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+    def __call__(self, x: Any) -> tuple[float, Any]:
+        """Return loss and gradient for the optimiser."""
+        return self.evaluate(x)
+
+    def evaluate(self, x: Any) -> tuple[float, Any]:
         """Return loss and gradient for the optimiser, and tell the observers."""
+        return self.measured(x, lambda gradient: ())[:2]
+
+    def measured(self, x: Any, measures: Measures) -> tuple[float, Any, list[float]]:
+        """Do as `evaluate`; return what the optimiser wants to know of the gradient as well."""
         self.request.check()
         began = time.perf_counter()
-        if not (farthest := float(np.abs(x).max())) <= FARTHEST:
-            raise not_finite("picture", f"has pixel values of {farthest:.3g}, far outside 0..255")
-        loss, gradient = self.objective(x)
-        norm = float(np.linalg.norm(gradient.astype(np.float64)))
-        if not np.isfinite(norm):
+        loss, gradient, norm, values = self._asked(x, measures)
+        if not math.isfinite(norm):
             raise not_finite(f"gradient {self.objective.first_not_finite(x)}".strip(), "is not finite")
         if loss < self.lowest[0]:
             self.lowest = loss, x[0].copy()
@@ -278,15 +261,34 @@ class _Run:
         self.history.append(event.record())
         for observer in self.observers:
             observer.evaluation(event)
-        return loss, gradient
+        return loss, gradient, values
+
+    def _asked(self, x: Any, measures: Measures) -> tuple[float, Any, float, list[float]]:
+        """Return what the objective says at x: loss, gradient and its norm; and the measures of that."""
+        if not on_gpu(x):
+            _check_near(float(np.abs(x).max()))
+            loss, gradient = self.objective(x)
+            norm = float(np.linalg.norm(gradient.astype(np.float64)))
+            return loss, gradient, norm, numbers(measures(gradient))
+
+        # all in one transfer, so the pixels cannot be looked at before
+        def all_measures(gradient: Any) -> list[Any]:
+            flat = gradient.reshape(-1)
+            farthest = in_rows(array_module(x).abs(x)).max(axis=1).max()
+            return [farthest, dot(flat, flat), *measures(gradient)]
+
+        loss, gradient, (farthest, square, *values) = self.objective.measured(x, all_measures)
+        _check_near(farthest)
+        return loss, gradient, math.sqrt(square), values
 
     def after_iteration(self, iteration: int, x: np.ndarray) -> None:
         """Keep the picture of a finished iteration, and tell the observers."""
         self.iterations = self._first + iteration
         self.good = x[0].copy()
         self._whole = len(self.history)
+        event = Iteration(self.iterations, self._picture(self.good), (0, self.iterations))
         for observer in self.observers:
-            observer.iteration(Iteration(self.iterations, self.finished(self.good), (0, self.iterations)))
+            observer.iteration(event)
 
     def stop(self, iteration: int, loss: float) -> str:
         """Return why to stop after an iteration, or ""; the state is whole now, and may be kept."""
@@ -321,12 +323,13 @@ class _Run:
         """Return where the scale stands after its last iteration."""
         optimizer = None
         if self.iterations and self.config.chosen("optimizer") != "lbfgs-scipy":
-            optimizer = self.optimizer.state()
+            state = self.optimizer.state()
+            optimizer = {name: to_host(value) if on_gpu(value) else value for name, value in state.items()}
         return Snapshot(
             iterations=self.iterations,
-            picture=self.good,
+            picture=to_host(self.good),
             lowest_loss=self.lowest[0],
-            lowest=self.lowest[1],
+            lowest=to_host(self.lowest[1]),
             history=self.history[: self._whole],
             seconds=time.perf_counter() - self.began,
             progress=self.no_progress.state() if self.no_progress else {},
@@ -344,6 +347,10 @@ class _Run:
             self.optimizer.restore(snapshot.optimizer)
         if self.no_progress and snapshot.progress:
             self.no_progress.restore(snapshot.progress)
+
+    def _picture(self, pixels: Any) -> Picture:
+        """Return the picture of those pixels for whoever asks."""
+        return Picture(lambda: self.finished(to_host(pixels)))
 
     def finished(self, pixels: np.ndarray) -> np.ndarray:
         """Return the picture (H, W, 3) that is saved where the optimiser has those pixels."""
@@ -363,3 +370,9 @@ class _Run:
         except (DivergedError, MemoryError):
             return float("nan"), {}
         return loss, self.objective.losses
+
+
+def _check_near(farthest: float) -> None:
+    """Raise `DivergedError` where a picture has come too far, in pixel values."""
+    if not farthest <= FARTHEST:
+        raise not_finite("picture", f"has pixel values of {farthest:.3g}, far outside 0..255")

@@ -30,13 +30,14 @@ from typing import Any
 import numpy as np
 
 from nst_manual import __version__
-from nst_manual.backend import available_cpus
+from nst_manual.backend import open_device
 from nst_manual.config import RunConfig
 from nst_manual.errors import ImageError, OutputError
 from nst_manual.images import read_metadata
 from nst_manual.images.naming import shown
 from nst_manual.machine import cpu_model, versions
 from nst_manual.run.inputs import FILE_OPTIONS
+from nst_manual.threads import available_cpus
 
 KEY = "nst_manual"
 LIBRARIES = ("numpy", "scipy", "pillow", "h5py")
@@ -102,6 +103,7 @@ def surroundings(config: RunConfig) -> dict[str, Any]:
         "versions": {"nst_manual": __version__} | versions(*LIBRARIES) | {"blas": sorted(set(blas))},
         "processor": cpu_model(),
         "threads": config.threads or available_cpus(),
+        "device": open_device(config.device)[1],
     }
 
 
@@ -159,7 +161,7 @@ class Manifest:
     pixels : dict
         "sha256", "size".
     surroundings : dict
-        "versions", "processor", "threads".
+        "versions", "processor", "threads", "device".
     """
 
     given: dict[str, Any]
@@ -211,7 +213,8 @@ def parse_manifest(text: str, name: str = "manifest") -> Manifest:
             place=None if not found["stopped"] else _pair(found["place"]),
             enlarged=found.get("enlarged", True) is True,
             pixels={"sha256": _text(found["pixels"]["sha256"]), "size": [*_pair(found["pixels"]["size"])]},
-            surroundings={key: found[key] for key in ("versions", "processor", "threads")},
+            surroundings={key: found[key] for key in ("versions", "processor", "threads")}
+            | {"device": found.get("device", "CPU")},
         )
         if {"name", "weights", "sha256"} != set(manifest.network) or len(manifest.files) > 1000:
             raise ValueError("its network or files are not described as they should be")

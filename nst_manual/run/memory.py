@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import available_cpus, gpu_memory
+from nst_manual.backend import gpu_memory
 from nst_manual.config import RunConfig
 from nst_manual.errors import NstError, ResourceError
 from nst_manual.images.read import opened_image
@@ -27,6 +27,7 @@ from nst_manual.run.estimate import (
     largest_size,
 )
 from nst_manual.run.estimate_gpu import estimate_gpu
+from nst_manual.threads import available_cpus
 
 ORIENTATION = 0x0112  # EXIF's number
 
@@ -146,10 +147,15 @@ def room_on_gpu(config: RunConfig) -> tuple[int, str]:
 def fitting_on_gpu(config: RunConfig, picture: Size) -> str:
     """Return what would fit where the GPU's memory has run out in spite of the estimate, as a hint.
 
-    It is the size that needs four fifths of what this run was estimated to, or of what is free.
+    Of what grows with the picture it may take two thirds of what this run was estimated to.
     """
     sizes = picture, [picture]
-    limit = min(estimate_gpu(config, *sizes).bytes, gpu_memory()[0]) * 4 // 5
+    needed = estimate_gpu(config, *sizes).bytes
+    try:
+        fixed = estimate_gpu(replace(config, size=config.size // 4), *sizes).bytes
+    except NstError:  # too small for the network
+        fixed = 0
+    limit = min(fixed + (needed - fixed) * 2 // 3, gpu_memory()[0])
     size = largest_size(config, *sizes, limit, estimate_gpu)
     return f"--size {size} should fit" if size else "--device cpu may have more memory"
 

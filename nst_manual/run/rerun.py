@@ -124,6 +124,8 @@ def _differences(was: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     ]
     if was["processor"] != here["processor"]:
         found.append(f"processor was {_said(was['processor'])}, is {here['processor']}")
+    if was["device"] != here["device"]:
+        found.append(f"device was {_said(was['device'])}, is {here['device']}")
     return found
 
 

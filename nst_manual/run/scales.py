@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import thread_limit
 from nst_manual.config import LARGEST_SIZE, RunConfig
 from nst_manual.errors import UsageError
 from nst_manual.images import read_image, resize
@@ -26,6 +25,7 @@ from nst_manual.run.events import Evaluation, Iteration, Observer, Start
 from nst_manual.run.job import Outcome, Part, prepare, run_job
 from nst_manual.run.keeper import Keeper
 from nst_manual.run.signals import StopRequest, stop_request
+from nst_manual.threads import thread_limit
 
 LEAST_SIZE = 64  # pixels of the longer side: below, the deep layers have nothing left to see
 MOST_SCALES = 16

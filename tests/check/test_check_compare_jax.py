@@ -9,7 +9,6 @@ import pytest
 from smooth_pictures import random_start, smooth_picture
 
 from nst_manual import Objective
-from nst_manual.backend import thread_limit
 from nst_manual.check import compare_cost, layers
 from nst_manual.check.compare import compare
 from nst_manual.check.diagnosis import relative_error
@@ -19,6 +18,7 @@ from nst_manual.config import run_config
 from nst_manual.errors import ShapeError, UsageError
 from nst_manual.nets import NETWORKS, rows
 from nst_manual.nn.build import MODULES, POOLINGS
+from nst_manual.threads import thread_limit
 
 jax = pytest.importorskip("jax", reason='comparison with JAX: pip install "jax[cpu]"')
 

@@ -6,10 +6,10 @@ import torch_compare  # noqa: F401 - skips where PyTorch is missing
 from smooth_pictures import random_start, smooth_picture
 
 from nst_manual import Objective
-from nst_manual.backend import thread_limit
 from nst_manual.check import torch_network
 from nst_manual.check.torch_objective import VARIANTS, TorchObjective
 from nst_manual.errors import NstError, ResourceError, ShapeError, UsageError
+from nst_manual.threads import thread_limit
 
 CONTENT, STYLE, OTHER_STYLE = smooth_picture(0, 35, 48), smooth_picture(1, 40, 46), smooth_picture(2, 48, 33)
 START = random_start(3, (1, 35, 48, 3))

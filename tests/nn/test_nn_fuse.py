@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nst_manual import nn
-from nst_manual.backend import thread_limit
 from nst_manual.errors import ShapeError, UsageError
 from nst_manual.kernels.conv import algorithms_on
 from nst_manual.losses import ContentLoss, LossModule
 from nst_manual.nn import fuse
 from nst_manual.nn.fused_conv2d import FusedConv2d
+from nst_manual.threads import thread_limit
 
 ALGORITHMS = algorithms_on("cpu")
 

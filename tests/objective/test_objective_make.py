@@ -6,10 +6,10 @@ from small_objective import CONTENT, FEW, OTHER_STYLE, SIZES, START, STYLE, asse
 from smooth_pictures import random_start
 
 from nst_manual import Objective
-from nst_manual.backend import thread_limit
 from nst_manual.config import objective_config
 from nst_manual.errors import ImageError, UsageError
 from nst_manual.losses import LossModule
+from nst_manual.threads import thread_limit
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,12 +8,12 @@ from small_objective import CONTENT, SIZES, START, STYLE, objective
 from smooth_pictures import random_start, smooth_picture
 
 from nst_manual import Objective, nn
-from nst_manual.backend import thread_limit
 from nst_manual.errors import DivergedError, ShapeError
 from nst_manual.kernels import avg_pool, conv_matmul, conv_planes, max_pool, relu
 from nst_manual.kernels.conv import algorithms_on
 from nst_manual.kernels.conv_winograd import winograd
 from nst_manual.nn import fused_conv2d
+from nst_manual.threads import thread_limit
 
 ALGORITHMS = algorithms_on("cpu")
 

@@ -13,7 +13,7 @@ from nst_manual.backend import elementwise
 
 def masked(x: Any, mask: Any, *, out: Any) -> Any:
     """Return out = x where the mask is true, else 0."""
-    return elementwise("X x, bool m", "Y y", "y = m ? (Y)x : (Y)0", "masked")(x, mask, out)
+    return elementwise("X x, M m", "Y y", "y = m ? (Y)x : (Y)0", "masked")(x, mask, out)
 
 
 def add_multiple(x: Any, factor: Any, *, out: Any) -> Any:

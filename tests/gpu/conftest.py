@@ -1,0 +1,29 @@
+"""The tier that needs a GPU: asked for with `-m gpu`, it says so where there is none; else it is left out."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+
+@functools.cache
+def why_not() -> str:
+    """Return why there is no GPU, or ""."""
+    from nst_manual.check.device import available
+
+    return available()
+
+
+def asked_for(config: pytest.Config) -> bool:
+    """Whether `-m` has the word."""
+    return "gpu" in config.getoption("-m").replace("not gpu", "").split()
+
+
+@pytest.fixture(autouse=True)
+def gpu(request: pytest.FixtureRequest) -> None:
+    """Let a test run with a GPU that was asked for, fail without one, and be skipped otherwise."""
+    if not asked_for(request.config):
+        pytest.skip("needs a GPU: pytest -m gpu")
+    if why := why_not():
+        pytest.fail(f"there is no GPU to test: {why}", pytrace=False)
