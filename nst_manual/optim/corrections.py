@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from nst_manual.backend import array_module, elementwise, in_rows, numbers, on_gpu, reduction
+from nst_manual.backend import array_module, numbers, on_gpu
 from nst_manual.errors import UsageError
+from nst_manual.optim import corrections_gpu
 
 # A float32 sum of a million products is wrong in the sixth digit. So many at a time are summed by BLAS in
 # float32, and their sums in float64: seven digits, in a quarter of the time of a copy in float64.
@@ -39,8 +40,7 @@ LEAST_CURVATURE = 1e-8
 def dot(a: Any, b: Any) -> Any:
     """Return the dot product of two flat arrays, summed in float64: a float, on a GPU an array () of it."""
     if on_gpu(a):
-        kernel = reduction("T a, T b", "float64 sum", "(double)a * b", "a + b", "sum = a", "0", "dot")
-        return kernel(in_rows(a), in_rows(b), axis=1).sum()
+        return corrections_gpu.dot(a, b)
     with np.errstate(over="ignore", invalid="ignore"):
         total = sum(float(a[i : i + BLOCK].dot(b[i : i + BLOCK])) for i in range(0, a.size, BLOCK))
     if SMALLEST < abs(total) < math.inf:
@@ -57,25 +57,6 @@ def products(s: Any, y: Any) -> list[Any]:
 def multiply_by(array: Any, factor: Any) -> None:
     """Multiply in place by a number; one of a GPU is an array, whose type must not become the array's."""
     array *= factor.astype(array.dtype) if on_gpu(factor) else factor
-
-
-# On a GPU in one kernel each, where expressions of arrays would be three and eight.
-_ADD_MULTIPLE = (
-    "T row, float64 factor, bool moves",
-    "T q",
-    "if (moves) q += (T)factor * row",
-    "add_multiple",
-)
-_JUDGE = (
-    "float64 found, float64 length, float64 square, float64 least, float64 infinity, float64 before",
-    "float64 curvature, float64 scale",
-    """
-    bool curves = found > least * sqrt(length * square);
-    curvature = curves ? found : infinity;
-    scale = curves ? found / square : before;
-    """,
-    "judge",
-)
 
 
 class Corrections:
@@ -141,6 +122,9 @@ class Corrections:
             The variables that may move. H is then that of the pairs' parts in them (pairs whose parts have no
             positive curvature are left out), and q, which is zero in the others, stays so there.
         """
+        if on_gpu(q):
+            self._multiply_on_gpu(q, free)
+            return
         order, curvature, scale = self.order, self.curvature, self.scale
         if free is not None:
             order, curvature, scale = self._restricted(free)
@@ -150,38 +134,36 @@ class Corrections:
         for i in reversed(order):
             a[i] = dot(self.s[i], q) / curvature[i]
             self._add_multiple(q, -a[i], self.y[i], free)
-        multiply_by(q, scale)
+        q *= scale
         for i in order:
             b = dot(self.y[i], q) / curvature[i]
             self._add_multiple(q, a[i] - b, self.s[i], free)
 
-    def _restricted(self, free: Any) -> tuple[list[int], dict[int, Any], Any]:
-        """Return order, curvature and scale of the pairs' parts in the free variables.
+    def _multiply_on_gpu(self, q: Any, free: Any) -> None:
+        if not self.order:
+            return
+        curvature, scale = self.curvature, self.scale
+        if free is not None:
+            least = LEAST_CURVATURE
+            curvature, scale = corrections_gpu.restricted(self.s, self.y, self.order, free, least)
+        corrections_gpu.multiply(q, self.s, self.y, self.order, curvature, scale, free)
 
-        On a GPU nobody waits to know which are left out: those get a curvature of infinity, by which their
-        part in the product is 0.
-        """
+    def _restricted(self, free: Any) -> tuple[list[int], dict[int, float], float]:
+        """Return order, curvature and scale of the pairs' parts in the free variables."""
         curvature, scale = {}, 1.0
         part = self._scratch
-        xp = array_module(part)
         for i in self.order:
-            xp.multiply(self.s[i], free, out=part)
+            np.multiply(self.s[i], free, out=part)
             found, length = dot(part, self.y[i]), dot(part, part)
-            xp.multiply(self.y[i], free, out=part)
+            np.multiply(self.y[i], free, out=part)
             square = dot(part, part)
-            if on_gpu(part):
-                known = found, length, square, LEAST_CURVATURE, math.inf, scale
-                curvature[i], scale = elementwise(*_JUDGE)(*known)
-            elif found > LEAST_CURVATURE * math.sqrt(length * square):
+            if found > LEAST_CURVATURE * math.sqrt(length * square):
                 curvature[i], scale = found, found / square
         return list(curvature), curvature, scale
 
-    def _add_multiple(self, q: Any, factor: Any, row: Any, free: Any = None) -> None:
+    def _add_multiple(self, q: Any, factor: float, row: Any, free: Any = None) -> None:
         """Add factor * row to q without allocating, where it is free."""
-        if on_gpu(q):
-            elementwise(*_ADD_MULTIPLE)(row, factor, True if free is None else free, q)
-            return
-        array_module(q).multiply(row, factor, out=self._scratch)
+        np.multiply(row, factor, out=self._scratch)
         if free is not None:
             self._scratch *= free
         q += self._scratch

@@ -92,11 +92,15 @@ def _without_folders(options: dict[str, Any]) -> dict[str, Any]:
 
 def surroundings(config: RunConfig) -> dict[str, Any]:
     """Return what the bits of a picture may depend on beside its inputs."""
-    from threadpoolctl import threadpool_info
-
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:  # a plain copy of the tree, on a machine for GPUs
+        libraries = []
+    else:
+        libraries = threadpool_info()
     blas = [
         " ".join(str(library.get(key)) for key in ("internal_api", "version", "architecture"))
-        for library in threadpool_info()
+        for library in libraries
         if library.get("user_api") == "blas"
     ]
     return {

@@ -45,8 +45,7 @@ def test_the_picture_of_the_cpu(standin, folder, optimizer, capsys):
     assert (pixels(folder / "cpu.png") == pixels(folder / "gpu.png")).all()
 
 
-@pytest.mark.parametrize("optimizer", ["lbfgs", "adam", "momentum"])
-@pytest.mark.parametrize("bounds", [(0.0, 255.0), ()])
+@pytest.mark.parametrize(("optimizer", "bounds"), [("lbfgs", (0.0, 255.0)), ("lbfgs", ()), ("adam", ())])
 def test_an_iteration_moves_nothing_but_a_few_numbers(standin, optimizer, bounds):
     """The counts of a run of 3 iterations and of 13: what 10 iterations add is one transfer an evaluation."""
     content, style = smooth_picture(0, 30, 40), smooth_picture(1, 30, 40)
@@ -88,8 +87,7 @@ def test_stopped_and_resumed_it_is_the_same_picture(standin, folder):
     assert (folder / "rest.png").read_bytes() == (folder / "whole.png").read_bytes()
 
 
-@pytest.mark.parametrize("network", ["vgg16", "alexnet"])
-@pytest.mark.parametrize("size", [96, 144])
+@pytest.mark.parametrize(("network", "size"), [("vgg16", 112), ("alexnet", 96)])
 def test_the_estimate_is_what_a_run_allocates(standin, network, size):
     content, style = smooth_picture(0, size, size), smooth_picture(1, size, size)
     config = run_config(

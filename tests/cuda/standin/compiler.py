@@ -10,10 +10,11 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 FLAGS = (
-    "-O2", "-std=c++17", "-shared", "-fPIC", "-fvisibility=hidden", "-fno-semantic-interposition",
+    "-O1", "-std=c++17", "-shared", "-fPIC", "-fvisibility=hidden", "-fno-semantic-interposition",
     "-fno-strict-aliasing", "-ffp-contract=fast", "-w", "-fno-gnu-unique",
 )  # fmt: skip
 SHIM = Path(__file__).with_name("shim.h").read_text(encoding="utf-8")
@@ -65,16 +66,40 @@ def build(text: str, defines: tuple[str, ...] = ()) -> ctypes.PyDLL:
         f"#define {name} {value if equals else 1}\n"
         for name, equals, value in (option.removeprefix("-D").partition("=") for option in defines)
     )
-    text = f'{SHIM}{macros}#line 1 "kernel.cu"\n{text}'
-    whole = "\n".join((compiler(), *FLAGS, text))
-    path = _folder() / (hashlib.sha256(whole.encode()).hexdigest()[:32] + ".so")
-    if not path.exists():
-        handle, name = tempfile.mkstemp(suffix=".part", dir=path.parent)
-        os.close(handle)
-        try:
-            _run((*FLAGS, "-x", "c++", "-o", name, "-"), text)
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+    text = f'{macros}#line 1 "kernel.cu"\n{text}'
+    header = str(_header())
+    path = _made(".so", (*FLAGS, "-include", header, "-x", "c++"), text)
     return ctypes.PyDLL(str(path))
+
+
+@functools.cache
+def _header() -> Path:
+    """Return the shim as a file, beside which it lies compiled: reading it costs more than most kernels."""
+    name = hashlib.sha256("\n".join((compiler(), *FLAGS, SHIM)).encode()).hexdigest()[:32]
+    path = _folder() / f"{name}.h"
+    _write(path, lambda part: part.write_text(SHIM, encoding="utf-8"))
+    compiled = path.with_suffix(".h.gch")
+    _write(compiled, lambda part: _run((*FLAGS, "-x", "c++-header", "-o", str(part), str(path)), ""))
+    return path
+
+
+def _made(suffix: str, arguments: tuple[str, ...], text: str) -> Path:
+    """Return the file that the compiler makes of a text, made unless it is there."""
+    whole = "\n".join((compiler(), *arguments, text))
+    path = _folder() / (hashlib.sha256(whole.encode()).hexdigest()[:32] + suffix)
+    _write(path, lambda part: _run((*arguments, "-o", str(part), "-"), text))
+    return path
+
+
+def _write(path: Path, make: Callable[[Path], object]) -> None:
+    """Make a file whole or not at all, unless it is there; other processes may be at it too."""
+    if path.exists():
+        return
+    handle, name = tempfile.mkstemp(suffix=".part", dir=path.parent)
+    os.close(handle)
+    try:
+        make(Path(name))
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
