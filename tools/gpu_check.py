@@ -12,11 +12,12 @@ Exit code 0; 1 where a check or a part failed, which is in the file too; 2 witho
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,14 @@ class Plan:
     torch: bool = True
     quick: bool = False
     pieces: tuple[int, ...] = tuple(2**power for power in (25, 26, 27, 28))
+    options: dict[str, Any] = field(default_factory=dict)  # of the objective, beside these
 
     def config(self, size: int, tf32: bool = False, device: str = "cuda") -> Any:
         """Return the configuration of a benchmark."""
         from nst_manual.config import run_config
 
         options = {"network": self.network, "weights": "random", "device": device, "tf32": tf32}
-        return run_config(options | {"size": size, "scales": 1})
+        return run_config(options | {"size": size, "scales": 1} | self.options)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -106,7 +108,8 @@ def collect(plan: Plan, output: Path) -> dict[str, Any]:
             report["failed"][name] = f"{type(error).__name__}: {' '.join(str(error).split())[:1000]}"
             print(f"  failed: {report['failed'][name]}")
         report["seconds"][name] = time.perf_counter() - began
-        free_memory()
+        with contextlib.suppress(Exception):  # a GPU that a part has left in ruins
+            free_memory()
         output.write_text(json.dumps(report, indent=1, default=str), encoding="utf-8")
     return report
 

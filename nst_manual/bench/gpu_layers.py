@@ -22,6 +22,7 @@ from nst_manual.nets.rows import Conv
 ALGORITHMS = ("cuda-winograd", "cuda-shifted", "cuda-shifted-tf32", "cuda-columns", "cuda-columns-tf32")
 PIECES = tuple(2**power for power in (25, 26, 27, 28))
 MEBIBYTE = 2**20
+DRAWN = 100_003
 
 
 def distinct(network: str, last: str, size: tuple[int, int]) -> Iterator[Layer]:
@@ -99,16 +100,8 @@ def pair_of(value: Any) -> tuple[int, int]:
 def times_of(layer: Layer, name: str, repeat: int) -> dict[str, float]:
     """Return seconds and multiplications of an algorithm, forward to a ReLU and backward from it."""
     problem, algorithm = problem_of(layer), get_algorithm(name)
-    rng = np.random.default_rng(0)
-    x, w, b, dy = (
-        to_device(rng.standard_normal(shape, np.float32))
-        for shape in (
-            problem.x_shape,
-            problem.w_shape,
-            (problem.w_shape[3],),
-            (1, *layer.output_shape),
-        )
-    )
+    shapes = problem.x_shape, problem.w_shape, problem.w_shape[3:], (1, *layer.output_shape)
+    x, w, b, dy = (_random(shape) for shape in shapes)
     w /= math.sqrt(math.prod(problem.w_shape[:3]))
     xp = array_module(x)
     y, dx = xp.empty_like(dy), xp.empty_like(x)
@@ -130,3 +123,9 @@ def times_of(layer: Layer, name: str, repeat: int) -> dict[str, float]:
         "backward": seconds_of(backward, repeat),
         "multiplications": found.multiplications,
     }
+
+
+def _random(shape: tuple[int, ...]) -> Any:
+    """Return random numbers on the GPU; after some they come again, which a GPU does not notice."""
+    count, drawn = math.prod(shape), to_device(np.random.default_rng(0).standard_normal(DRAWN, np.float32))
+    return array_module(drawn).tile(drawn, -(-count // DRAWN))[:count].reshape(shape)

@@ -16,6 +16,7 @@ from nst_manual.bench.gpu_rates import seconds_of
 from nst_manual.bench.subjects import Ours, Torch
 from nst_manual.check import relative_error
 from nst_manual.config import RunConfig
+from nst_manual.run.events import Observer
 from nst_manual.threads import available_cpus
 
 Size = tuple[int, int]
@@ -90,11 +91,22 @@ def evaluation_profile(config: RunConfig, size: Size, repeat: int = 5) -> dict[s
     }
 
 
+class _Counter(Observer):
+    """Remembers how many fetches there were at the end of the last iteration."""
+
+    def __init__(self, fetches: list[int]) -> None:
+        self.fetches, self.seen = fetches, 0
+
+    def iteration(self, event: Any) -> None:
+        """Count."""
+        self.seen = len(self.fetches)
+
+
 def iterations(config: RunConfig, size: Size, count: int = 10) -> dict[str, Any]:
     """Return optimiser -> seconds an iteration, evaluations, and how often the GPU was waited for.
 
-    The first iterations, which allocate, count too: `median_seconds` of an evaluation says how little. So do
-    the two losses that a run measures at its end.
+    The first iterations, which allocate, count too: `median_seconds` of an evaluation says how little.
+    `fetches` are those up to the end of the last iteration.
     """
     from nst_manual.run.job import run_job
 
@@ -104,8 +116,9 @@ def iterations(config: RunConfig, size: Size, count: int = 10) -> dict[str, Any]
         ours = subject(Ours, run, size)
         start = ours.objective.content
         with counted_fetches() as fetches:
+            counter = _Counter(fetches)
             began = time.perf_counter()
-            outcome = run_job(ours.objective, start, ours.config)
+            outcome = run_job(ours.objective, start, ours.config, [counter])
             seconds = time.perf_counter() - began
         if outcome.stopped is not None:
             raise outcome.stopped
@@ -116,7 +129,7 @@ def iterations(config: RunConfig, size: Size, count: int = 10) -> dict[str, Any]
             "seconds": seconds / max(1, done),
             "seconds_of_evaluations": sum(record["seconds"] for record in outcome.history) / max(1, done),
             "median_seconds": statistics.median(record["seconds"] for record in outcome.history),
-            "fetches": len(fetches) / max(1, done),
-            "fetches_an_evaluation": len(fetches) / max(1, evaluations),
+            "fetches": counter.seen / max(1, done),
+            "fetches_an_evaluation": counter.seen / max(1, evaluations),
         }
     return found

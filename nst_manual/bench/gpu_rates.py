@@ -67,17 +67,19 @@ def matrix_rates(side: int, repeat: int = 5) -> dict[str, float]:
 
     The matrices are random: a GPU that multiplies zeros draws less power, and is faster.
     """
-    xp, found = gpu_module(), {}
+    found, rng = {}, np.random.default_rng(0)
     for kind in ("float32", "tf32", "float64"):
-        dtype = "float64" if kind == "float64" else "float32"
+        dtype = np.dtype("float64" if kind == "float64" else "float32")
         # of float64, whose rate is lower on most, a smaller one is as good
         n = side // 2 if kind == "float64" else side
-        a, b = (xp.random.standard_normal((1, n, n)).astype(dtype) for _ in range(2))
-        out = xp.empty_like(a)
-        found[kind] = n**3 / seconds_of(
-            lambda a=a, b=b, o=out, k=kind: product(a, b, o, tf32=k == "tf32"), repeat
-        )
+        a, b = (to_device(rng.standard_normal((1, n, n), dtype)) for _ in range(2))
+        found[kind] = n**3 / seconds_of(_product(a, b, kind == "tf32"), repeat)
     return found
+
+
+def _product(a: Any, b: Any, tf32: bool) -> Callable[[], None]:
+    out = array_module(a).empty_like(a)
+    return lambda: product(a, b, out, tf32=tf32)
 
 
 def copy_bandwidth(size: int = 2**30, repeat: int = 5) -> float:

@@ -28,8 +28,10 @@ def cache_folder() -> Path:
     """
     if base := os.environ.get("NST_MANUAL_CACHE"):
         return Path(base) / "weights"
-    import platformdirs
-
+    try:
+        import platformdirs
+    except ImportError:  # a plain copy of the tree, where nothing was installed for it
+        return Path.home() / ".cache" / "nst_manual" / "weights"
     return Path(platformdirs.user_cache_dir("nst_manual", appauthor=False)) / "weights"
 
 

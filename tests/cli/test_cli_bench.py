@@ -22,6 +22,8 @@ def test_json_is_one_object_and_nothing_else(capfd):
     assert found["network"] == "vgg11"
     assert found["size"] == [37, 51]
     assert found["threads"] == 1
+    assert (found["device"], found["tf32"]) == ("cpu", False)
+    assert found["device_name"]
     assert "torch" not in found
 
 

@@ -41,7 +41,7 @@ def test_the_report_says_where_and_how(standin):
     assert "stand-in" in report["device_name"]
     assert set(report["algorithm"].values()) <= {"cuda-columns-tf32", "cuda-shifted-tf32"}
     assert report["ours"]["idle_mb"] == 0
-    assert report["ours"]["peak_mb"] == pytest.approx(standin.live_bytes / 2**20, rel=0.5)
+    assert 0.1 < report["ours"]["peak_mb"] <= standin.peak_bytes / 2**20
 
 
 def test_a_turn_is_many_evaluations_that_each_fetch_the_losses_alone(standin):
@@ -93,7 +93,7 @@ def test_tf32_on_the_cpu_is_refused(capsys):
     assert "--tf32" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("variant", ["nchw", "channels-last", "inplace", "bfloat16"])
+@pytest.mark.parametrize("variant", ["nchw", "channels-last", "inplace"])
 def test_all_of_pytorch_s_tensors_live_on_its_device(variant, monkeypatch):
     """A device without numbers refuses to meet tensors of another."""
     torch = pytest.importorskip("torch")
@@ -101,8 +101,6 @@ def test_all_of_pytorch_s_tensors_live_on_its_device(variant, monkeypatch):
     from nst_manual.check.torch_objective import TorchObjective
 
     monkeypatch.setattr(torch_network, "torch_device", lambda name, tf32: torch.device("meta"))
-    if variant == "bfloat16":
-        monkeypatch.setattr(torch, "autocast", lambda kind, dtype: torch.enable_grad())
     content = np.random.default_rng(0).integers(0, 256, (19, 24, 3), dtype=np.uint8)
     objective = TorchObjective(content, [content], variant=variant, config=run_config(FEW | {"size": 24}))
     x = objective.tensor(objective.content[None])

@@ -8,6 +8,7 @@ import pytest
 from nst_manual import backend
 from nst_manual.check.device import available, checks, judge
 from nst_manual.check.device.case import Check, difference
+from nst_manual.check.device.convolutions import Case, convolution_error
 from nst_manual.kernels.cuda import conv_columns, conv_shifted, conv_winograd
 
 CHECKS = list(checks(quick=True))
@@ -20,6 +21,28 @@ def test_the_stand_in_passes(standin, group):
         str(outcome) for check in CHECKS if check.group == group and not (outcome := judge(check)).passed
     ]
     assert not failed, "\n".join(failed)
+
+
+@pytest.mark.parametrize("name", ["cuda-winograd", "cuda-shifted", "cuda-columns"])
+def test_small_pieces_are_several_products(standin, name):
+    products = []
+    for piece in (None, 2**11):
+        standin.products.clear()
+        convolution_error(name, Case((2, 23, 14, 5), out=7, piece_bytes=piece), "float32")
+        products.append(len(standin.products))
+    assert products[1] > products[0]
+
+
+@pytest.mark.parametrize("name", ["cuda-winograd", "cuda-shifted", "cuda-columns-tf32"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_bounds_are_near_what_rounding_does(standin, name, dtype):
+    """Counted, not tried: that they come out within a factor of 50 says that the count is about right."""
+    pairs = [
+        check.run()
+        for check in CHECKS
+        if check.name.startswith(f"{name}, 3x3") and check.name.endswith(dtype)
+    ]
+    assert 0.02 < max(error / bound for error, bound in pairs) < 0.5
 
 
 def test_names_are_told_apart():

@@ -1,4 +1,4 @@
-"""`tools/gpu_check.py`: each part of it on the stand-in for CuPy, its table, and what it does without a GPU."""
+"""`tools/gpu_check.py`: each part on the stand-in for CuPy, its table, and what it does without a GPU."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ BAD = Check("products", "bad", lambda: (2.0, 1.0))
 
 def test_every_part_measures(tool, tmp_path, monkeypatch, standin):
     with_checks(monkeypatch, GOOD)
-    report = tool.collect(small(tool, network="vgg11", last="conv2_1", sizes=(34,)), tmp_path / "gpu.json")
+    few = {"content_layers": "relu2_1", "style_layers": "relu1_1,relu2_1"}
+    plan = small(tool, network="vgg11", last="conv2_1", sizes=(34,), options=few)
+    report = tool.collect(plan, tmp_path / "gpu.json")
     assert report["failed"] == {}
     assert tool.passed(report)
     assert json.loads((tmp_path / "gpu.json").read_text())["checks"]["passed"] == 1
@@ -65,8 +67,8 @@ def test_every_part_measures(tool, tmp_path, monkeypatch, standin):
     assert "an iteration of adam" in text
     for optimizer in ("lbfgs", "adam"):
         found = report["iterations 34"][optimizer]
-        # one an evaluation, and two losses at the end of a run
-        assert found["fetches"] * found["iterations"] == pytest.approx(found["evaluations"] + 2)
+        assert found["fetches_an_evaluation"] == 1
+        assert found["fetches"] * found["iterations"] == pytest.approx(found["evaluations"])
 
 
 def test_a_check_that_fails_is_exit_1_and_stands_in_the_table(tool, tmp_path, monkeypatch, capsys):
@@ -151,7 +153,6 @@ def test_winograd_makes_36_products_of_tiles_and_the_direct_sums_more(standin):
 
 
 def test_errors_of_the_gradient_are_float32_s_and_tf32_s(standin):
-    pytest.importorskip("torch")
     from nst_manual.config import run_config
 
     options = {"network": "vgg11", "weights": "random", "device": "cuda", "size": 24}
@@ -159,6 +160,56 @@ def test_errors_of_the_gradient_are_float32_s_and_tf32_s(standin):
     found = gpu_objective.gradient_errors(run_config(options), (24, 24), torch=False, images=1)
     assert 1e-8 < found["float32"]["ours"]["against ours"] < 1e-2
     assert found["tf32"]["ours"]["against ours"] > found["float32"]["ours"]["against ours"]
+
+
+@pytest.fixture
+def torch_here(monkeypatch):
+    """Let PyTorch compute on the processor where it is asked for a GPU."""
+    torch = pytest.importorskip("torch")
+    from nst_manual.check import torch_network
+
+    monkeypatch.setattr(torch_network, "torch_device", lambda name, tf32=False: torch.device("cpu"))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 3 * 2**20)
+
+
+def test_errors_beside_pytorch_s_against_either_s_float64(standin, torch_here):
+    from nst_manual.config import run_config
+
+    options = {"network": "vgg11", "weights": "random", "device": "cuda", "size": 24}
+    options |= {"style_layers": "relu1_1", "content_layers": "relu2_1"}
+    found = gpu_objective.gradient_errors(run_config(options), (24, 24), torch=True, images=2)
+    assert found["float64"]["ours against torch"] < 1e-12
+    part = found["float32"]
+    assert part["ratio"] == part["ours"]["against torch"] / part["torch"]["against torch"] > 0
+    assert part["torch"]["against ours"] == pytest.approx(part["torch"]["against torch"], rel=1e-5)
+
+
+def test_the_benchmark_beside_pytorch(tool, torch_here):
+    few = {"content_layers": "relu2_1", "style_layers": "relu1_1", "threads": 1}
+    plan = small(tool, network="vgg11", repeat=1, torch=True, options=few)
+    report = tool.benchmark(plan, 24, tf32=False)
+    assert set(report["variants"]) == set(tool.VARIANTS)
+    assert report["torch"]["peak_mb"] == 3
+    assert report["torch"]["idle_mb"] == 0
+    assert report["loss_difference"] < 1e-5
+
+
+def test_pytorch_that_is_not_there_is_told_and_left_out(tool, tmp_path, monkeypatch, capsys):
+    plans = []
+    monkeypatch.setattr(tool, "torch_missing", lambda: "it is ill")
+    monkeypatch.setattr(tool, "parts", lambda plan: plans.append(plan) or {})
+    with_checks(monkeypatch, GOOD)
+    tool.main(["--output", str(tmp_path / "gpu.json")])
+    assert "PyTorch is left out: it is ill" in capsys.readouterr().out
+    assert not plans[0].torch
+
+
+def test_sizes_that_are_none_are_refused(tool, capsys):
+    with pytest.raises(SystemExit) as ended:
+        tool.main(["--sizes", "large"])
+    assert ended.value.code == 2
+    assert "expected whole numbers" in capsys.readouterr().err
 
 
 def test_rates_are_of_what_was_asked_for(standin):
@@ -221,6 +272,10 @@ assert not report["failed"], report["failed"]
 chosen = [c for part in (modules, networks) for c in part.checks() if "run of" in c.name or "Style" in c.name]
 assert chosen and all(judge(check).passed for check in chosen)
 print(*gpu_check.table(report), sep="\\n")
+from nst_manual.config import run_config
+from nst_manual.run.manifest import surroundings
+from nst_manual.store.find import find_weights
+find_weights("vgg11"), surroundings(run_config(dict(network="vgg11")))
 """
 
 

@@ -1,4 +1,4 @@
-"""The tier that needs a GPU: asked for with `-m gpu`, it says so where there is none; else it is left out."""
+"""The tier that needs a GPU: left out unless asked for with `-m gpu`, which says so where there is none."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def asked_for(config: pytest.Config) -> bool:
 
 @pytest.fixture(autouse=True)
 def gpu(request: pytest.FixtureRequest) -> None:
-    """Let a test run with a GPU that was asked for, fail without one, and be skipped otherwise."""
+    """Let a test run with a GPU that was asked for, end all without one, and be skipped otherwise."""
     if not asked_for(request.config):
         pytest.skip("needs a GPU: pytest -m gpu")
     if why := why_not():
-        pytest.fail(f"there is no GPU to test: {why}", pytrace=False)
+        pytest.exit(f"there is no GPU to test: {why}", returncode=1)

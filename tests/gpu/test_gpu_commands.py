@@ -54,7 +54,8 @@ def test_memory_that_runs_out_is_exit_6_with_a_size_that_may_fit(tmp_path, capfd
 
 @pytest.mark.parametrize("tf32", [False, True])
 def test_bench_beside_torch_has_the_promised_keys(tf32, capfd):
-    pytest.importorskip("torch")
+    if not pytest.importorskip("torch").cuda.is_available():
+        pytest.skip("PyTorch finds no GPU")
     arguments = ["--size", "64", "--repeat", "2", "--device", "cuda", "--with", "torch", "--json"]
     assert main(["bench", *FEW, *arguments, *["--tf32"] * tf32]) == 0
     found = json.loads(capfd.readouterr().out)

@@ -14,7 +14,7 @@ from nst_manual.check.device import rounding
 from nst_manual.check.device.case import Check, difference, generator
 from nst_manual.kernels import conv_matmul
 from nst_manual.kernels.conv import algorithms_on, get_algorithm
-from nst_manual.kernels.cuda import conv_shifted, conv_winograd, ends
+from nst_manual.kernels.cuda import conv_columns, conv_shifted, conv_winograd, ends
 from nst_manual.kernels.window import output_shape
 
 
@@ -128,7 +128,8 @@ def worst(pairs: Any) -> tuple[float, float]:
 @contextmanager
 def pieces_of(size: int | None) -> Iterator[None]:
     """Let algorithms work in pieces of about that many bytes, so that small images have several."""
-    modules, before = (ends, conv_shifted, conv_winograd), ends.PIECE_BYTES
+    modules = (ends, conv_columns, conv_shifted, conv_winograd)
+    before = ends.PIECE_BYTES
     for module in modules:
         module.PIECE_BYTES = before if size is None else size
     try:
