@@ -17,7 +17,8 @@ Output = output_option("The new picture.", "PICTURE-again.png in this folder")
 
 def add(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("rerun")(with_options(CommandConfig, FREE)(rerun))
+    # the device too, since a picture may have been made on a GPU that is not here
+    app.command("rerun")(with_options(CommandConfig, {*FREE, "device"})(rerun))
 
 
 def rerun(

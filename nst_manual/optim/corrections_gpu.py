@@ -13,10 +13,10 @@ import numpy as np
 
 from nst_manual.backend import array_module, elementwise, in_rows, reduction
 
-_DOT = "T a, T b", "float64 sum", "(double)a * b", "a + b", "sum = a", "0", "dot"
+_DOT = "T x, T y", "float64 total", "(double)x * y", "a + b", "total = a", "0", "dot"
 _RESTRICTED_DOT = (
-    *("T a, T b, bool free", "float64 sum"),
-    *("free ? (double)a * b : 0.0", "a + b", "sum = a", "0", "restricted_dot"),
+    *("T x, T y, bool moves", "float64 total"),
+    *("moves ? (double)x * y : 0.0", "a + b", "total = a", "0", "restricted_dot"),
 )
 _ADD_MULTIPLE = (
     *("T row, float64 plus, float64 minus, float64 curvature, bool moves", "T q"),

@@ -92,7 +92,10 @@ def prepare(content: Any, styles: Sequence[Any], config: RunConfig) -> tuple[Obj
     try:
         objective = Objective(content, styles, config=config)
     except MemoryError as error:
-        raise ResourceError("memory ran out", "while targets were captured", _less_memory(config)) from error
+        if open_device(config.device)[0] == "cpu":
+            raise
+        cause = "while targets were captured"
+        raise ResourceError("the GPU's memory ran out", cause, _less_memory(config)) from error
     # over a drawing, white shows the drawing as it is
     shown = np.full_like(objective.content, 255) if config.sketch else objective.content
     noise_std = config.chosen("noise_std")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import warnings
@@ -151,10 +152,10 @@ def fitting_on_gpu(config: RunConfig, picture: Size) -> str:
     """
     sizes = picture, [picture]
     needed = estimate_gpu(config, *sizes).bytes
-    try:
-        fixed = estimate_gpu(replace(config, size=config.size // 4), *sizes).bytes
-    except NstError:  # too small for the network
-        fixed = 0
+    fixed = 0
+    for part in (2, 4):
+        with contextlib.suppress(NstError):  # too small for the network
+            fixed = estimate_gpu(replace(config, size=config.size // part), *sizes).bytes
     limit = min(fixed + (needed - fixed) * 2 // 3, gpu_memory()[0])
     size = largest_size(config, *sizes, limit, estimate_gpu)
     return f"--size {size} should fit" if size else "--device cpu may have more memory"

@@ -49,7 +49,8 @@ def rerun(picture: str, target: Path, options: Mapping[str, Any], images: Sequen
     target : Path
         Where the new one goes.
     options : mapping
-        Of output, threads and memory: what changes nothing of the picture.
+        Of output, threads and memory: what changes nothing of the picture. And the device, which changes
+        its last bits.
     images : sequence of path
         Where photograph and paintings are now, if they have been moved.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import gc
+import functools
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -18,10 +19,17 @@ def _forget() -> None:
             value.cache_clear()
 
 
+@functools.cache
+def _standin() -> Any:
+    """Return the stand-in, made once: a test changes only what `reset` and its monkeypatch bring back."""
+    from standin import Standin
+
+    return Standin()
+
+
 @pytest.fixture
 def standin(monkeypatch: pytest.MonkeyPatch) -> Iterator:
     """Return the stand-in; `standin.cupy` is the module, which `import cupy` finds during the test."""
-    from standin import Standin, memory
     from standin.compiler import compiler
 
     if compiler() is None:
@@ -30,9 +38,8 @@ def standin(monkeypatch: pytest.MonkeyPatch) -> Iterator:
             pytest.fail(why)
         pytest.skip(why)
     _forget()
-    if memory.state.used:
-        gc.collect()  # arrays of earlier tests in cycles
-    made = Standin()
+    made = _standin()
+    made.reset()
     for name in [name for name in sys.modules if name.startswith(("cupy.", "cupyx", "cupy_backends"))]:
         monkeypatch.delitem(sys.modules, name)
     for name, module in made.modules.items():

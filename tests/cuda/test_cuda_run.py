@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 
 import numpy as np
@@ -47,10 +48,10 @@ def test_the_picture_of_the_cpu(standin, folder, optimizer, capsys):
 
 @pytest.mark.parametrize(("optimizer", "bounds"), [("lbfgs", (0.0, 255.0)), ("lbfgs", ()), ("adam", ())])
 def test_an_iteration_moves_nothing_but_a_few_numbers(standin, optimizer, bounds):
-    """The counts of a run of 3 iterations and of 13: what 10 iterations add is one transfer an evaluation."""
+    """Of runs of 2 and of 8 iterations: what 6 iterations add is one transfer an evaluation."""
     content, style = smooth_picture(0, 30, 40), smooth_picture(1, 30, 40)
     seen = []
-    for iterations in (3, 13):
+    for iterations in (2, 8):
         options = {"network": "vgg11", "weights": "random", "size": 40, "dtype": "float64", "seed": 1}
         config = run_config(
             options | {"device": "cuda", "iterations": iterations, "optimizer": optimizer, "bounds": bounds}
@@ -63,18 +64,22 @@ def test_an_iteration_moves_nothing_but_a_few_numbers(standin, optimizer, bounds
         seen.append((len(outcome.history), counts.to_host, counts.bytes_to_host, counts.to_device))
     (few, *before), (many, *after) = seen
     transfers, size, to_device = (b - a for a, b in zip(before, after, strict=True))
-    assert transfers == many - few >= 10
+    assert transfers == many - few >= 6
     assert size <= 200 * transfers
     assert to_device == 0
 
 
-def test_what_ends_up_in_the_manifest(standin, folder):
+def test_what_ends_up_in_the_manifest(standin, folder, capsys):
     assert run(folder, "--device", "cuda") == 0
     with Image.open(folder / "out.png") as image:
         manifest = json.loads(image.text["nst_manual"])
     assert manifest["given"]["device"] == "cuda" and "stand-in" in manifest["device"]
     assert main(["rerun", str(folder / "out.png"), "-o", str(folder / "again.png")]) == 0
     assert (pixels(folder / "out.png") == pixels(folder / "again.png")).all()
+    capsys.readouterr()
+    assert main(["rerun", str(folder / "out.png"), "--device", "cpu", "-o", str(folder / "cpu.png")]) == 0
+    said = capsys.readouterr().err
+    assert "every value is the same" in said or "device was GPU stand-in, CuPy 14.2.0, is CPU" in said
 
 
 def test_stopped_and_resumed_it_is_the_same_picture(standin, folder):
@@ -87,13 +92,14 @@ def test_stopped_and_resumed_it_is_the_same_picture(standin, folder):
     assert (folder / "rest.png").read_bytes() == (folder / "whole.png").read_bytes()
 
 
-@pytest.mark.parametrize(("network", "size"), [("vgg16", 112), ("alexnet", 96)])
+@pytest.mark.parametrize(("network", "size"), [("vgg16", 80), ("alexnet", 96)])
 def test_the_estimate_is_what_a_run_allocates(standin, network, size):
     content, style = smooth_picture(0, size, size), smooth_picture(1, size, size)
     config = run_config(
         {"network": network, "weights": "random", "size": size, "device": "cuda", "iterations": 3}
     )
     estimate = estimate_gpu(config, content.shape[:2], [style.shape[:2]])
+    gc.collect()  # what earlier tests have left in cycles
     standin.reset()
     objective, start = prepare(content, [style], config)
     run_job(objective, start, config)
@@ -116,26 +122,20 @@ def test_a_run_that_does_not_fit_is_refused_with_a_size_that_does(standin, folde
 @pytest.mark.parametrize("share", [0.5, 0.97])
 def test_a_gpu_that_runs_out_ends_the_run_with_what_would_fit(standin, folder, capsys, share):
     """The driver says that there is more than can be had, so that the run is not refused before."""
-    options = ["--device", "cuda", "--size", "160", "--force"]
+    options = ["--device", "cuda", "--size", "80", "--force", "--iterations", "1"]
+    gc.collect()
+    standin.reset()
     assert run(folder, *options) == 0
     peak = standin.peak_bytes
+    gc.collect()
     standin.settings.mem_info = 2**34, 2**34
     standin.memory_limit = int(share * peak)
     capsys.readouterr()
     code = run(folder, *options)
     message = capsys.readouterr().err.splitlines()[-1]
-    assert code == 6 and message.startswith("error: memory ran out")
+    assert code == 6 and message.startswith("error: ") and "memory ran out" in message
     assert ("picture before is saved" if share > 0.9 else "while targets were captured") in message
     size = int(message.split("--size ")[1].split()[0])
-    assert size < 160
+    assert size < 80
     standin.memory_limit = None
-    assert run(folder, "--device", "cuda", "--size", str(size), "--force") == 0
-
-
-def test_a_host_that_runs_out_is_told_as_ever(monkeypatch, folder, capsys):
-    def fails(*arguments, **options):
-        raise MemoryError
-
-    monkeypatch.setattr("nst_manual.run.job.Objective", fails)
-    assert run(folder) == 6
-    assert "--size and --history need less" in capsys.readouterr().err
+    assert run(folder, *options, "--size", str(size)) == 0

@@ -80,7 +80,7 @@ def test_a_disk_full_on_the_way_costs_no_picture(folder, program, option):
     """The picture is a small JPEG, for which there is room: it is saved, and what could not be is told."""
     made = {"--log": "made.jsonl", "--progress-sheet": "made.png"}[option]
     arguments = [*GOOD, *SMALL, "--size", "24", "--iterations", "30", "-o", "out.jpg", option, made]
-    finished = program(*arguments, before=largest_file(4000))
+    finished = program(*arguments, before=largest_file(4400))
     assert finished.code == 5
     assert made in finished.error
     assert "cannot be written, File too large" in finished.error

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 FLAGS = (
-    "-O1", "-std=c++17", "-shared", "-fPIC", "-fvisibility=hidden", "-fno-semantic-interposition",
+    "-O0", "-std=c++17", "-shared", "-fPIC", "-fvisibility=hidden", "-fno-semantic-interposition",
     "-fno-strict-aliasing", "-ffp-contract=fast", "-w", "-fno-gnu-unique",
 )  # fmt: skip
 SHIM = Path(__file__).with_name("shim.h").read_text(encoding="utf-8")
