@@ -19,7 +19,7 @@ import numpy as np
 
 from nst_manual.errors import UsageError
 
-INSTALL = "pip install 'nst-manual[cuda12]' or 'nst-manual[cuda13]', by the CUDA version that the driver has"
+INSTALL = "pip install 'cupy-cuda12x[ctk]' or 'cupy-cuda13x[ctk]', by the CUDA version that nvidia-smi prints"
 # Threads of a block of our kernels.
 BLOCK = 256
 # More than enough blocks for any GPU.
