@@ -46,11 +46,11 @@ def test_the_table_beside_torch(capfd):
 
 def test_json_beside_torch_is_what_scripts_expect(capfd):
     pytest.importorskip("torch")
-    assert main(["bench", *SMALL, "--with", "torch", "--torch-variant", "channels-last", "--json"]) == 0
+    assert main(["bench", *SMALL, "--with", "torch", "--json"]) == 0
     found = json.loads(capfd.readouterr().out)
     assert {"network", "size", "ours", "torch", "ratio"} <= set(found)
     assert found["loss_difference"] < 1e-5
-    assert set(found["variants"]) == {"nchw", "channels-last"}
+    assert set(found["variants"]) == {"nchw"}
 
 
 def test_without_weights_random_ones_are_taken_and_named(capfd, tmp_path, monkeypatch):
