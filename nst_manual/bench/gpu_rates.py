@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from nst_manual.backend import array_module, gpu_memory, product, to_device, wait_for_gpu
+from nst_manual.check.torch_network import import_torch
+from nst_manual.errors import UsageError
 
 
 def gpu_module() -> Any:
@@ -37,11 +39,10 @@ def machine() -> dict[str, Any]:
         "numpy": np.__version__,
     }
     try:
-        import torch
-
+        torch = import_torch()
         about["torch"], about["torch_cuda"] = torch.__version__, torch.version.cuda
         about["cudnn"] = torch.backends.cudnn.version() if torch.cuda.is_available() else None
-    except ImportError:
+    except UsageError:
         about["torch"] = None
     return about
 

@@ -19,9 +19,10 @@ from nst_manual.backend import array_module
 from nst_manual.errors import unknown_name
 from nst_manual.kernels import conv_direct, conv_matmul, conv_planes
 from nst_manual.kernels.conv_winograd import winograd, winograd6
-from nst_manual.kernels.cuda import conv_winograd as cuda_winograd
 from nst_manual.kernels.cuda.conv_columns import columns, columns_tf32
 from nst_manual.kernels.cuda.conv_shifted import shifted, shifted_tf32
+from nst_manual.kernels.cuda.conv_winograd import TILE as CUDA_TILE
+from nst_manual.kernels.cuda.conv_winograd import winograd as cuda_winograd
 from nst_manual.kernels.rows import Sink, Source
 from nst_manual.kernels.window import Pair, output_shape
 
@@ -100,7 +101,7 @@ def _winograd6(problem: Problem) -> bool:
 
 def _cuda_winograd(problem: Problem) -> bool:
     wide = min(problem.w_shape[2:]) >= 32
-    tiles = math.prod(-(-side // cuda_winograd.TILE) for side in problem.size)
+    tiles = math.prod(-(-side // CUDA_TILE) for side in problem.size)
     exact = problem.dtype == "float32" and not problem.tf32
     return exact and wide and tiles >= 24 and _kernels_fit(cuda_winograd, problem)
 

@@ -40,13 +40,11 @@ from typing import Any
 import numpy as np
 
 from nst_manual.backend import array_module, scratch
-from nst_manual.kernels import conv_matmul
+from nst_manual.kernels.by_rows import ByRows
 from nst_manual.kernels.rows import (
     Sink,
     Source,
     flipped_padding,
-    forward_arrays,
-    input_gradient_arrays,
     padded_rows,
 )
 from nst_manual.kernels.tiles import scatter
@@ -80,7 +78,7 @@ class Prepared:
 
 
 @dataclass
-class Winograd:
+class Winograd(ByRows):
     """The algorithm with tiles of one size.
 
     Parameters
@@ -110,42 +108,10 @@ class Winograd:
     components: int = 6
 
     devices = ("cpu",)
-    parameter_gradients = staticmethod(conv_matmul.parameter_gradients)  # of which style transfer has none
 
     def supports(self, k: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> bool:
         """Whether the algorithm can compute a convolution of that geometry."""
         return k == (3, 3) and stride == dilation == (1, 1) and max(padding) <= 2
-
-    def forward(
-        self,
-        x: Any,
-        w: Any,
-        b: Any,
-        stride: Pair,
-        padding: Pair,
-        dilation: Pair,
-        groups: int,
-        *,
-        out: Any = None,
-    ) -> Any:
-        """Return y (N, Ho, Wo, O) for x (N, H, W, C), w (3, 3, C, O), b (O,) or None."""
-        return forward_arrays(self.forward_rows, x, w, b, (stride, padding, dilation, groups), out)
-
-    def input_gradient(
-        self,
-        dy: Any,
-        w: Any,
-        x_shape: tuple[int, ...],
-        stride: Pair,
-        padding: Pair,
-        dilation: Pair,
-        groups: int,
-        *,
-        out: Any = None,
-    ) -> Any:
-        """Return dx (N, H, W, C) for dy (N, Ho, Wo, O)."""
-        geometry = stride, padding, dilation, groups
-        return input_gradient_arrays(self.input_gradient_rows, dy, w, x_shape, geometry, out)
 
     def forward_rows(
         self,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nst_manual.backend import array_module, gpu_functions, product
-from nst_manual.kernels import conv_matmul
+from nst_manual.kernels.by_rows import ByRows
 from nst_manual.kernels.cuda.ends import (
     PIECE_BYTES,
     REALS,
@@ -25,7 +25,7 @@ from nst_manual.kernels.cuda.ends import (
     sink_end,
     source_end,
 )
-from nst_manual.kernels.rows import ArraySource, Sink, Source, forward_arrays, input_gradient_arrays
+from nst_manual.kernels.rows import ArraySource, Sink, Source
 from nst_manual.kernels.tiles import strided
 from nst_manual.kernels.window import Pair, output_shape
 
@@ -33,7 +33,7 @@ ALIGNED = 4
 
 
 @dataclass
-class Columns:
+class Columns(ByRows):
     """The algorithm, in float32 (or float64) or with TF32.
 
     Parameters
@@ -45,42 +45,10 @@ class Columns:
 
     devices = ("cuda",)
     works_on_input = False  # both ways it goes by rows of the output
-    parameter_gradients = staticmethod(conv_matmul.parameter_gradients)  # of which style transfer has none
 
     def supports(self, k: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> bool:
         """Whether the algorithm can compute a convolution of that geometry: any."""
         return True
-
-    def forward(
-        self,
-        x: Any,
-        w: Any,
-        b: Any,
-        stride: Pair,
-        padding: Pair,
-        dilation: Pair,
-        groups: int,
-        *,
-        out: Any = None,
-    ) -> Any:
-        """Return y (N, Ho, Wo, O) for x (N, H, W, C), w (kh, kw, C / groups, O), b (O,) or None."""
-        return forward_arrays(self.forward_rows, x, w, b, (stride, padding, dilation, groups), out)
-
-    def input_gradient(
-        self,
-        dy: Any,
-        w: Any,
-        x_shape: tuple[int, ...],
-        stride: Pair,
-        padding: Pair,
-        dilation: Pair,
-        groups: int,
-        *,
-        out: Any = None,
-    ) -> Any:
-        """Return dx (N, H, W, C) for dy (N, Ho, Wo, O)."""
-        geometry = stride, padding, dilation, groups
-        return input_gradient_arrays(self.input_gradient_rows, dy, w, x_shape, geometry, out)
 
     def work_size(self, size: Pair, w_shape: tuple[int, ...], groups: int, itemsize: int) -> int:
         """Return how many numbers the algorithm works in for an output of that height and width."""

@@ -22,14 +22,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from nst_manual.backend import array_module, gpu_functions, product
-from nst_manual.kernels import conv_matmul
+from nst_manual.kernels.by_rows import ByRows
 from nst_manual.kernels.cuda.ends import PIECE_BYTES, integers, pieces, pools, sink_end, source_end
 from nst_manual.kernels.rows import (
     Sink,
     Source,
     flipped_padding,
-    forward_arrays,
-    input_gradient_arrays,
 )
 from nst_manual.kernels.tiles import strided
 from nst_manual.kernels.window import Pair, output_shape
@@ -49,7 +47,7 @@ class Prepared:
 
 
 @dataclass
-class Shifted:
+class Shifted(ByRows):
     """The algorithm, in float32 (or float64) or with TF32.
 
     Parameters
@@ -60,43 +58,11 @@ class Shifted:
     tf32: bool = False
 
     devices = ("cuda",)
-    parameter_gradients = staticmethod(conv_matmul.parameter_gradients)  # of which style transfer has none
 
     def supports(self, k: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> bool:
         """Whether the algorithm can compute a convolution of that geometry."""
         fits = padding[0] < k[0] and padding[1] < k[1]
         return stride == dilation == (1, 1) and groups == 1 and fits
-
-    def forward(
-        self,
-        x: Any,
-        w: Any,
-        b: Any,
-        stride: Pair,
-        padding: Pair,
-        dilation: Pair,
-        groups: int,
-        *,
-        out: Any = None,
-    ) -> Any:
-        """Return y (N, Ho, Wo, O) for x (N, H, W, C), w (kh, kw, C, O), b (O,) or None."""
-        return forward_arrays(self.forward_rows, x, w, b, (stride, padding, dilation, groups), out)
-
-    def input_gradient(
-        self,
-        dy: Any,
-        w: Any,
-        x_shape: tuple[int, ...],
-        stride: Pair,
-        padding: Pair,
-        dilation: Pair,
-        groups: int,
-        *,
-        out: Any = None,
-    ) -> Any:
-        """Return dx (N, H, W, C) for dy (N, Ho, Wo, O)."""
-        geometry = stride, padding, dilation, groups
-        return input_gradient_arrays(self.input_gradient_rows, dy, w, x_shape, geometry, out)
 
     def forward_rows(
         self,
