@@ -119,8 +119,12 @@ class _NoGPUError(Exception):
         self.hint = hint
 
 
+@functools.cache
 def _try_gpu() -> str:
-    """Return the name of the GPU once it has compiled a kernel and multiplied; raise `_NoGPUError`."""
+    """Return the name of the GPU once it has compiled a kernel and multiplied; raise `_NoGPUError`.
+
+    Once, where it works: estimates ask again and again, and who asks when memory has run out has none for it.
+    """
     try:
         xp = _cupy()
     except ImportError as error:

@@ -43,6 +43,15 @@ def test_a_gpu_that_fails_is_told_in_one_line(standin, monkeypatch):
         backend.open_device("cuda")
 
 
+def test_a_gpu_is_tried_once(standin):
+    """Who asks when its memory has run out is told what it is, and not that it cannot be used."""
+    found = backend.open_device("cuda")
+    standin.counts.reset()
+    standin.memory_limit = 1
+    assert backend.open_device("cuda") == found
+    assert standin.counts.launches == standin.counts.synchronisations == 0
+
+
 def test_numbers_come_in_one_transfer(standin):
     there = backend.to_device(np.array([1.5, 2.5, 3.5], "float32"))
     standin.counts.reset()
